@@ -1,0 +1,78 @@
+package journal
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Kind names what happened. The kinds and their data are declared by the packages that fold them.
+type Kind string
+
+// Fact is one thing that happened to an incident or to one of its runs. Facts of an incident are numbered from 1 without a gap;
+// everything that is known of an incident is the fold of its facts.
+type Fact struct {
+	Seq      uint64          `json:"seq"`
+	Time     time.Time       `json:"time"`
+	Kind     Kind            `json:"kind"`
+	Incident string          `json:"incident"`
+	Run      string          `json:"run,omitempty"`
+	Step     string          `json:"step,omitempty"` // path of the step within the run
+	By       string          `json:"by,omitempty"`   // who did it; empty for Riposte itself
+	Data     json.RawMessage `json:"data,omitempty"`
+}
+
+// Decode reads the fact's data into v.
+func (f *Fact) Decode(v any) error {
+	if err := json.Unmarshal(f.Data, v); err != nil {
+		return fmt.Errorf("fact %s/%d %s: %w", f.Incident, f.Seq, f.Kind, err)
+	}
+	return nil
+}
+
+// FactKey is the key of a fact: facts of one incident are neighbours, in order.
+func FactKey(incident string, seq uint64) []byte {
+	key := append([]byte("f/"), incident...)
+	return binary.BigEndian.AppendUint64(append(key, '/'), seq)
+}
+
+// FactOps gives the ops that store facts.
+func FactOps(facts []Fact) ([]Op, error) {
+	ops := make([]Op, len(facts))
+	for i := range facts {
+		value, err := json.Marshal(&facts[i])
+		if err != nil {
+			return nil, fmt.Errorf("fact %s of %s: %w", facts[i].Kind, facts[i].Incident, err)
+		}
+		ops[i] = Op{Key: FactKey(facts[i].Incident, facts[i].Seq), Value: value}
+	}
+	return ops, nil
+}
+
+// Facts calls fn for each fact of an incident, in order, from the one after seq on.
+func Facts(s Store, incident string, after uint64, fn func(*Fact) error) error {
+	prefix := []byte("f/" + incident + "/")
+	return s.Scan(prefix, FactKey(incident, after), false, func(_, value []byte) error {
+		var f Fact
+		if err := json.Unmarshal(value, &f); err != nil {
+			return fmt.Errorf("journal of %s: %w", incident, err)
+		}
+		return fn(&f)
+	})
+}
+
+// Put gives the op that stores v, as JSON, under key.
+func Put(key string, v any) (Op, error) {
+	value, err := json.Marshal(v)
+	return Op{Key: []byte(key), Value: value}, err
+}
+
+// Read reads the JSON value under key into v; ErrNotFound if there is none.
+func Read(s Store, key string, v any) error {
+	value, err := s.Get([]byte(key))
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(value, v)
+}
