@@ -1,0 +1,137 @@
+// Package pdk is the kit for plugins written in Go. An action is one exported function that hands a handler to Run:
+//
+//	//go:wasmexport block-ip
+//	func blockIP() int32 { return pdk.Run(block) }
+//
+//	func block(c *pdk.Call, p Params) (Result, error) {
+//		var s Settings
+//		if err := c.Settings(&s); err != nil {
+//			return Result{}, err
+//		}
+//		answer, err := c.HTTP("api").PostJSON(s.BaseURL+"/api/block", map[string]string{"ip": p.IP})
+//		if err != nil {
+//			return Result{}, err
+//		}
+//		return Result{Present: true}, answer.Expect()
+//	}
+//
+//	func main() {}
+//
+// It is built with GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared. Built for any other system, the same handlers run in
+// ordinary unit tests through Try, with answers of the test's own.
+package pdk
+
+import (
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/riposte-soar/riposte/pdk/abi"
+)
+
+// Call is one invocation of an action: its input, and the way to the host functions. It belongs to its handler alone.
+type Call struct {
+	Action  string
+	Context abi.Context
+
+	settings json.RawMessage
+	answer   func(fn string, request []byte) abi.Reply // set by Try only
+}
+
+// Run reads the input, calls the handler and gives its result or its error to the host. The exported function returns what Run returns.
+func Run[P, R any](handler func(*Call, P) (R, error)) int32 {
+	result, err := json.Marshal(run(handler, input(), nil))
+	if err != nil {
+		return 1
+	}
+	return output(result)
+}
+
+func run[P, R any](handler func(*Call, P) (R, error), in []byte, answer func(string, []byte) abi.Reply) abi.Result {
+	var call abi.Call
+	if err := json.Unmarshal(in, &call); err != nil {
+		return failure(Fail(abi.Invalid, "the input of the action is not a call: "+err.Error(), "start the plugin with riposte"))
+	}
+	var parameters P
+	if len(call.Parameters) > 0 {
+		if err := json.Unmarshal(call.Parameters, &parameters); err != nil {
+			return failure(decodeFault("$.parameters", err))
+		}
+	}
+	c := &Call{Action: call.Action, Context: call.Context, settings: call.Settings, answer: answer}
+	value, err := handler(c, parameters)
+	if err != nil {
+		return failure(err)
+	}
+	raw, err := json.Marshal(value)
+	if err != nil {
+		return failure(Fail(abi.Failed, "the result cannot be written as JSON: "+err.Error(), ""))
+	}
+	return abi.Result{Output: raw}
+}
+
+// failure makes the result of an error: a Fault in its chain goes through as it is, any other error says that the action failed.
+func failure(err error) abi.Result {
+	var f *abi.Fault
+	if !errors.As(err, &f) {
+		f = abi.NewFault(abi.Failed, err.Error(), "")
+	}
+	return abi.Result{Fault: f}
+}
+
+// Fail makes an error of a kind. Timeouts, rate limits and unavailability count as retryable.
+func Fail(kind abi.Kind, message, hint string) error { return abi.NewFault(kind, message, hint) }
+
+func decodeFault(where string, err error) error {
+	f := abi.NewFault(abi.Invalid, err.Error(), "")
+	f.Where = where
+	var mismatch *json.UnmarshalTypeError
+	if errors.As(err, &mismatch) {
+		if mismatch.Field != "" {
+			f.Where += "." + mismatch.Field
+		}
+		f.Message = "found " + mismatch.Value + ", expected " + mismatch.Type.String()
+	}
+	return f
+}
+
+// Settings decodes the connector's settings into v. Secrets are not among them: the host adds them to requests by itself.
+func (c *Call) Settings(v any) error {
+	if len(c.settings) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(c.settings, v); err != nil {
+		return decodeFault("$.settings", err)
+	}
+	return nil
+}
+
+// Now is the time of the invocation. It does not advance.
+func (c *Call) Now() time.Time { return c.Context.Now }
+
+// door is an import of the module: handle of a request in, handle of a reply out.
+type door func(request uint64) uint64
+
+// ask calls a host function. Each function goes through its own import, so that a module imports only what its code can reach.
+func ask[V any](c *Call, fn string, through door, request any) (V, error) {
+	var value V
+	raw, err := json.Marshal(request)
+	if err != nil {
+		return value, Fail(abi.Invalid, fn+": the request cannot be written as JSON: "+err.Error(), "")
+	}
+	var reply abi.Reply
+	if c.answer != nil {
+		reply = c.answer(fn, raw)
+	} else if err := json.Unmarshal(exchange(through, raw), &reply); err != nil {
+		return value, Fail(abi.Internal, fn+": the reply of the host is not JSON: "+err.Error(), "")
+	}
+	if reply.Fault != nil {
+		return value, reply.Fault
+	}
+	if len(reply.Value) > 0 {
+		if err := json.Unmarshal(reply.Value, &value); err != nil {
+			return value, decodeFault(fn, err)
+		}
+	}
+	return value, nil
+}
