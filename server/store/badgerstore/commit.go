@@ -1,0 +1,314 @@
+package badgerstore
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"sync"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/server/journal"
+)
+
+var errClosed = abi.NewFault(abi.Unavailable, "the store is closed", "the server is stopping")
+
+// write is one key of a transaction, with its key as stored (see keys.go).
+type write struct {
+	key, value []byte
+	meta       byte
+	remove     bool
+}
+
+// request is one atomic change on its way to the committer.
+type request struct {
+	writes []write
+	digest [sha256.Size]byte // of the writes
+	bytes  int               // charged to a transaction
+	room   int64             // taken of the queue
+	err    error             // known before: the request is only answered, in its turn
+	done   func(error)
+}
+
+// Submit queues ops as journal.Store says. A request that no transaction could hold is refused with a fault of kind
+// too_large; when the disk is nearly full or the store has failed, the kind is unavailable. The done function is called from
+// one goroutine for all requests: it must be quick, and it may call Submit.
+func (s *Store) Submit(ctx context.Context, ops []journal.Op, done func(error)) {
+	r := &request{done: done}
+	var parts []*request
+	var large []largeRef
+	if r.err = checkOps(ops); r.err == nil {
+		r.writes, parts, large = split(ops)
+		r.seal()
+		if r.bytes > s.maxBytes || len(r.writes)*2 > s.maxCount {
+			r.err = abi.NewFault(abi.TooLarge, fmt.Sprintf("one commit of %d keys and %d bytes; at most %d keys and %d bytes fit",
+				len(r.writes), r.bytes, s.maxCount/2, s.maxBytes), "divide it into several commits")
+		}
+	}
+	if r.err != nil {
+		r.writes, r.bytes, parts = nil, 0, nil
+	}
+	for _, part := range parts {
+		part.seal()
+		if err := s.enqueue(ctx, part); err != nil {
+			s.janitor.add(large...)
+			go done(err)
+			return
+		}
+	}
+	if err := s.enqueue(ctx, r); err != nil {
+		s.janitor.add(large...)
+		go done(err)
+	}
+}
+
+// checkOps refuses keys and values that cannot be stored.
+func checkOps(ops []journal.Op) error {
+	for _, op := range ops {
+		if len(op.Key) > maxKey {
+			return abi.NewFault(abi.TooLarge, fmt.Sprintf("a key of %d bytes; at most %d are allowed", len(op.Key), maxKey), "")
+		}
+		if len(op.Value) > maxValue {
+			return abi.NewFault(abi.TooLarge,
+				fmt.Sprintf("a value of %d bytes; at most %d are allowed", len(op.Value), maxValue), "divide it over several keys")
+		}
+	}
+	return nil
+}
+
+// seal computes size and digest of the writes.
+func (r *request) seal() {
+	h := sha256.New()
+	var b []byte
+	for _, w := range r.writes {
+		r.bytes += len(w.key) + len(w.value) + entryOverhead
+		b = append(b[:0], w.meta)
+		if w.remove {
+			b[0] = 0xff
+		}
+		b = binary.AppendUvarint(b, uint64(len(w.key)))
+		b = append(b, w.key...)
+		b = binary.AppendUvarint(b, uint64(len(w.value)))
+		if len(w.value) < 1<<10 {
+			b = append(b, w.value...)
+			h.Write(b)
+			continue
+		}
+		h.Write(b)
+		h.Write(w.value)
+	}
+	h.Sum(r.digest[:0])
+}
+
+// enqueue hands r to the committer once there is room.
+func (s *Store) enqueue(ctx context.Context, r *request) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r.room = min(max(int64(r.bytes), queueBytes/queueRequests), queueBytes)
+	if err := s.room.Acquire(ctx, r.room); err != nil {
+		return err
+	}
+	if !s.queue.put(r) {
+		s.room.Release(r.room)
+		return errClosed
+	}
+	return nil
+}
+
+// queue holds the requests that wait for the committer.
+type queue struct {
+	mu      sync.Mutex
+	waiting []*request
+	closed  bool
+	wake    chan struct{}
+}
+
+func (q *queue) put(r *request) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return false
+	}
+	q.waiting = append(q.waiting, r)
+	notify(q.wake)
+	return true
+}
+
+// take removes what fits into one transaction: nothing if nobody waits. It tells whether more may come.
+func (q *queue) take(maxBytes, maxCount int) (batch []*request, open bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n, bytes, count := 0, 0, 0
+	for _, r := range q.waiting {
+		bytes += r.bytes
+		count += 2 * len(r.writes) // each may also retire a large value
+		if n == batchRequests || n > 0 && (bytes > maxBytes || count > maxCount) {
+			break
+		}
+		n++
+	}
+	batch = q.waiting[:n:n]
+	q.waiting = q.waiting[n:]
+	return batch, !q.closed || len(q.waiting) > 0
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	notify(q.wake)
+}
+
+// notify wakes the one reader of a channel of capacity one.
+func notify(wake chan struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}
+
+// commitLoop is the committer: while one transaction is being synced, the next one's requests gather.
+func (s *Store) commitLoop() {
+	defer s.outcomes.close()
+	for {
+		batch, open := s.queue.take(s.maxBytes, s.maxCount)
+		if len(batch) == 0 {
+			if !open {
+				return
+			}
+			<-s.queue.wake
+			continue
+		}
+		err := s.commit(batch)
+		var room int64
+		for _, r := range batch {
+			room += r.room
+			if r.err == nil {
+				r.err = err
+			}
+			r.writes = nil
+		}
+		s.room.Release(room)
+		s.outcomes.put(batch)
+	}
+}
+
+// commit writes the batch as one synced transaction and makes it visible.
+func (s *Store) commit(batch []*request) error {
+	if f := s.failed.Load(); f != nil {
+		return f
+	}
+	if err := s.writable(); err != nil {
+		return err
+	}
+	next, txn, retired, err := s.prepare(batch)
+	if err == nil && txn != nil {
+		err = txn.CommitAt(next.seq, nil)
+	}
+	if txn == nil {
+		return err
+	}
+	if err == nil {
+		err = s.checkpoint.write(next)
+	}
+	if err != nil {
+		s.fail(fmt.Errorf("commit %d: %w", next.seq, err))
+		return s.failed.Load()
+	}
+	s.chain = next
+	s.db.SetDiscardTs(s.snapshots.advance(next.seq))
+	s.janitor.add(retired...)
+	return nil
+}
+
+// prepare builds the transaction, nil if no request of the batch changes anything.
+func (s *Store) prepare(batch []*request) (next chain, txn *badger.Txn, retired []largeRef, err error) {
+	next = chain{seq: s.chain.seq + 1}
+	sum := sha256.New()
+	sum.Write(s.chain.head[:])
+	txn = s.db.NewTransactionAt(readAll, true)
+	empty := true
+	for _, r := range batch {
+		if r.err != nil || len(r.writes) == 0 {
+			continue
+		}
+		empty = false
+		sum.Write(r.digest[:])
+		for _, w := range r.writes {
+			old, replaced, err := s.put(txn, w)
+			if err != nil {
+				return next, txn, nil, err
+			}
+			if replaced {
+				retired = append(retired, old)
+			}
+		}
+	}
+	if empty {
+		txn.Discard()
+		return next, nil, nil, nil
+	}
+	sum.Sum(next.head[:0])
+	return next, txn, retired, txn.Set(next.record())
+}
+
+// put adds w to the transaction. If it replaces a large value, that one's record no longer names a key.
+func (s *Store) put(txn *badger.Txn, w write) (old largeRef, replaced bool, err error) {
+	if old, replaced, err = s.large.replace(w); err != nil {
+		return old, false, err
+	}
+	if replaced {
+		nobodys := old.record(nil)
+		err = txn.Set(nobodys.key, nobodys.value)
+	}
+	switch {
+	case err != nil:
+	case w.remove:
+		err = txn.Delete(w.key)
+	default:
+		err = txn.SetEntry(badger.NewEntry(w.key, w.value).WithMeta(w.meta))
+	}
+	return old, replaced, err
+}
+
+// outcomes calls the done functions, so that none of them can hold up the committer.
+type outcomes struct {
+	mu      sync.Mutex
+	waiting []*request
+	closed  bool
+	wake    chan struct{}
+}
+
+func (o *outcomes) put(batch []*request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.waiting = append(o.waiting, batch...)
+	notify(o.wake)
+}
+
+func (o *outcomes) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	notify(o.wake)
+}
+
+func (o *outcomes) deliver() {
+	for range o.wake {
+		o.mu.Lock()
+		batch, closed := o.waiting, o.closed
+		o.waiting = nil
+		o.mu.Unlock()
+		for _, r := range batch {
+			if r.done != nil {
+				r.done(r.err)
+			}
+		}
+		if closed {
+			return
+		}
+	}
+}

@@ -1,0 +1,228 @@
+package badgerstore
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/server/journal"
+)
+
+const (
+	maxValue  = 64 << 20  // bytes of a value
+	chunkSize = 256 << 10 // a longer value is stored in chunks of this size
+	partSize  = 1 << 20   // bytes of chunks in one request, so that others need not wait for the whole value
+
+	metaLarge = 1 // marks a user key whose stored value is an encoded largeRef
+)
+
+// largeRef is what is stored under the caller's key instead of a large value.
+//
+// A large value does not fit into one transaction. Its chunks are committed first, under a random id whose record names no
+// key; the transaction of the request itself then names the key in the record and puts the reference under the key, so that
+// the value appears whole or not at all. A record without a key is rubbish, and so are its chunks: the janitor removes them.
+type largeRef struct {
+	id   largeID
+	size int
+}
+
+func (l largeRef) chunks() int { return (l.size + chunkSize - 1) / chunkSize }
+
+func (l largeRef) encode() []byte {
+	return binary.AppendUvarint([]byte(l.id), uint64(l.size))
+}
+
+// record is the write that says which key has the value; nil for none.
+func (l largeRef) record(key []byte) write {
+	return write{key: recordKey(l.id), value: append(binary.AppendUvarint(nil, uint64(l.size)), key...)}
+}
+
+func decodeRef(b []byte) (largeRef, error) {
+	if len(b) > idSize {
+		if size, n := binary.Uvarint(b[idSize:]); n == len(b)-idSize && size <= maxValue {
+			return largeRef{largeID(b[:idSize]), int(size)}, nil
+		}
+	}
+	return largeRef{}, abi.NewFault(abi.Internal, fmt.Sprintf("damaged reference to a large value: %x", b), "restore a backup")
+}
+
+// split turns ops into stored writes. What must be committed before, in requests of its own, is returned as parts, together
+// with the references to it.
+func split(ops []journal.Op) (writes []write, parts []*request, refs []largeRef) {
+	size := 0
+	for _, op := range ops {
+		size += 1 + len(op.Key)
+	}
+	keys := make([]byte, 0, size)
+	writes = make([]write, 0, len(ops))
+	for _, op := range ops {
+		from := len(keys)
+		keys = append(append(keys, userSpace), op.Key...)
+		w := write{key: keys[from:len(keys):len(keys)], value: op.Value, remove: op.Delete}
+		if op.Delete {
+			w.value = nil
+		} else if len(op.Value) > chunkSize {
+			ref := largeRef{largeID(randomID()), len(op.Value)}
+			refs = append(refs, ref)
+			parts = append(parts, ref.parts(op.Value)...)
+			writes = append(writes, ref.record(w.key))
+			w.value, w.meta = ref.encode(), metaLarge
+		}
+		writes = append(writes, w)
+	}
+	return writes, parts, refs
+}
+
+func randomID() []byte {
+	id := make([]byte, idSize)
+	rand.Read(id) // never fails
+	return id
+}
+
+// parts are the requests that store the value's chunks.
+func (l largeRef) parts(value []byte) (parts []*request) {
+	r := &request{writes: []write{l.record(nil)}}
+	for n := 0; len(value) > 0; n++ {
+		size := min(chunkSize, len(value))
+		r.writes = append(r.writes, write{key: chunkKey(l.id, n), value: value[:size]})
+		value = value[size:]
+		if (n+1)%(partSize/chunkSize) == 0 {
+			parts = append(parts, r)
+			r = &request{}
+		}
+	}
+	if len(r.writes) > 0 {
+		parts = append(parts, r)
+	}
+	return parts
+}
+
+// readLarge assembles the value that item refers to.
+func readLarge(txn *badger.Txn, item *badger.Item) (value []byte, err error) {
+	var ref largeRef
+	if err := item.Value(func(b []byte) (err error) { ref, err = decodeRef(b); return err }); err != nil {
+		return nil, err
+	}
+	value = make([]byte, 0, ref.size)
+	for n := range ref.chunks() {
+		chunk, err := txn.Get(chunkKey(ref.id, n))
+		if err == nil {
+			err = chunk.Value(func(b []byte) error { value = append(value, b...); return nil })
+		}
+		if err != nil {
+			return nil, fmt.Errorf("chunk %d of %d of the value under %q: %w", n+1, ref.chunks(), item.Key()[1:], err)
+		}
+	}
+	if len(value) != ref.size {
+		return nil, abi.NewFault(abi.Internal, fmt.Sprintf("the value under %q has %d bytes instead of %d",
+			item.Key()[1:], len(value), ref.size), "restore a backup")
+	}
+	return value, nil
+}
+
+// largeValues knows which stored keys have a large value, so that replacing one can be seen without a read. It belongs to the
+// committer.
+type largeValues struct {
+	byKey map[string]largeRef
+}
+
+// load reads the records, and returns those that name no key.
+func (l *largeValues) load(db *badger.DB) (rubbish []largeRef, err error) {
+	l.byKey = map[string]largeRef{}
+	err = eachKey(db, largeSpace, func(key, value []byte) error {
+		size, n := binary.Uvarint(value)
+		if n <= 0 || size > maxValue || len(key) != 1+idSize {
+			return abi.NewFault(abi.Internal, fmt.Sprintf("damaged record of a large value: %x, %x", key, value), "restore a backup")
+		}
+		ref := largeRef{largeID(key[1:]), int(size)}
+		if len(value) == n {
+			rubbish = append(rubbish, ref)
+		} else {
+			l.byKey[string(value[n:])] = ref
+		}
+		return nil
+	})
+	return rubbish, err
+}
+
+// replace notes the write, and returns the large value whose place it takes.
+func (l *largeValues) replace(w write) (old largeRef, replaced bool, err error) {
+	if w.meta != metaLarge && len(l.byKey) == 0 || w.key[0] != userSpace {
+		return old, false, nil
+	}
+	old, replaced = l.byKey[string(w.key)]
+	if w.meta == metaLarge {
+		ref, err := decodeRef(w.value)
+		if err != nil {
+			return old, false, err
+		}
+		l.byKey[string(w.key)] = ref
+	} else if replaced {
+		delete(l.byKey, string(w.key))
+	}
+	return old, replaced, nil
+}
+
+// janitor removes chunks that belong to no key. What it does not manage to remove is found again by the next Open.
+type janitor struct {
+	mu      sync.Mutex
+	rubbish []largeRef
+	wake    chan struct{}
+	cancel  context.CancelFunc
+	done    chan struct{}
+}
+
+func (j *janitor) add(refs ...largeRef) {
+	if len(refs) == 0 {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.rubbish = append(j.rubbish, refs...)
+	notify(j.wake)
+}
+
+func (j *janitor) start(s *Store) {
+	ctx, cancel := context.WithCancel(context.Background())
+	j.cancel, j.done = cancel, make(chan struct{})
+	go func() {
+		defer close(j.done)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-j.wake:
+			}
+			j.mu.Lock()
+			refs := j.rubbish
+			j.rubbish = nil
+			j.mu.Unlock()
+			for _, ref := range refs {
+				r := &request{done: func(err error) {
+					if err != nil && !errors.Is(err, errClosed) {
+						s.opts.Log.Warn("chunks of a removed value are kept until the next start", "error", err)
+					}
+				}}
+				for n := range ref.chunks() {
+					r.writes = append(r.writes, write{key: chunkKey(ref.id, n), remove: true})
+				}
+				r.writes = append(r.writes, write{key: recordKey(ref.id), remove: true})
+				r.seal()
+				if s.enqueue(ctx, r) != nil {
+					return
+				}
+			}
+		}
+	}()
+}
+
+func (j *janitor) stop() {
+	j.cancel()
+	<-j.done
+}

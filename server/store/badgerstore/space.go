@@ -1,0 +1,80 @@
+package badgerstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/riposte-soar/riposte/pdk/abi"
+)
+
+// Space says how much room the disk has left. The database maps its logs into memory: on a full disk it would not get an
+// error but die, and could not be opened again.
+type Space int
+
+// The states of the disk.
+const (
+	Normal   Space = iota
+	Low            // no new alarms should be taken in; what is under way may end
+	ReadOnly       // Submit refuses everything
+)
+
+// String names the state.
+func (s Space) String() string { return [...]string{"normal", "low", "read-only"}[s] }
+
+// Space returns the free bytes of the store's file system and what they mean. It asks the system each time, which takes about
+// a microsecond.
+func (s *Store) Space() (free uint64, state Space) {
+	free, err := freeSpace(s.dir)
+	switch {
+	case err != nil || free < s.opts.ReadOnlyBelow:
+		return free, ReadOnly
+	case free < s.opts.LowBelow:
+		return free, Low
+	}
+	return free, Normal
+}
+
+// writable refuses a commit for which the disk has no room.
+func (s *Store) writable() error {
+	if free, state := s.Space(); state == ReadOnly {
+		return abi.NewFault(abi.Unavailable,
+			fmt.Sprintf("the disk of %s has %d MiB left, the store needs %d MiB to write safely", s.dir, free>>20, s.opts.ReadOnlyBelow>>20),
+			"free some space on that disk, or enlarge it; the store then goes on by itself")
+	}
+	return nil
+}
+
+// makeRoom keeps the ballast: it is given back when there is hardly room to open the database, and allocated again when there
+// is plenty.
+func (s *Store) makeRoom() error {
+	free, err := freeSpace(s.dir)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(s.dir, "ballast")
+	info, err := os.Stat(path)
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	case free < s.opts.ReadOnlyBelow || s.opts.Ballast < 0:
+		err := os.Remove(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		s.opts.Log.Warn("ballast given back, since the disk is full", "path", path, "free", free)
+		return err
+	case err == nil && info.Size() == s.opts.Ballast || free < s.opts.LowBelow+uint64(s.opts.Ballast):
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := allocate(f, s.opts.Ballast); err != nil {
+		s.opts.Log.Warn("no ballast: the store may be unable to start when the disk is full", "path", path, "error", err)
+	}
+	return f.Close()
+}

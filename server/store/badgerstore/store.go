@@ -1,0 +1,258 @@
+// Package badgerstore is the embedded journal.Store: a Badger database behind one committer that packs waiting requests into
+// synced transactions, a chain of commit records that shows whether anything acknowledged has gone missing, and a guard that
+// stops writing before the disk is full.
+//
+// A data directory holds:
+//
+//	badger/     the database
+//	checkpoint  the number and chain head of the newest commit, kept apart from the database so that they can disagree
+//	lock        locked while a process has the store open; holds that process's id
+//	ballast     allocated space that Open gives back when the disk is so full that the database could not be opened
+package badgerstore
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/riposte-soar/riposte/pdk/abi"
+)
+
+// Sizes of the database. The table in memory is the largest part of the store's memory: it exists up to three times in a burst
+// (one filling, one waiting, one being written out), each time as a skip list and as a mapped log. It also bounds a
+// transaction, at 15 % of its size.
+const (
+	memTableSize  = 16 << 20
+	blockCache    = 8 << 20
+	queueBytes    = 8 << 20 // of requests that wait or are being committed
+	queueRequests = 4096    // likewise
+	batchBytes    = 4 << 20 // of one transaction, if the database permits that much
+	batchRequests = 512     // of one transaction
+	entryOverhead = 96      // bytes charged for a key in a transaction, beyond key and value
+	maxKey        = 8 << 10 // bytes of a key
+	layoutVersion = 1       // of the key space; another one is refused by Open
+)
+
+// Options configure Open. The zero value is right for a server.
+type Options struct {
+	// Fatal is called once, with the cause, when a commit has failed: what is on disk is then unknown, and only a restart can
+	// tell. If nil, one line goes to stderr and the process exits with status 70. Should Fatal return, the store refuses
+	// everything from then on.
+	Fatal func(error)
+	// Log gets warnings and errors; nil stands for slog.Default().
+	Log *slog.Logger
+	// Checkpoint is the path of the checkpoint file, by default DIR/checkpoint. On another disk it also tells when the whole
+	// data directory was replaced by an older one.
+	Checkpoint string
+	// AcceptLoss opens a store of which acknowledged commits are missing; Lost then tells how many.
+	AcceptLoss bool
+	// Ballast is the size in bytes of the reserved file, by default 256 MiB; negative for none.
+	Ballast int64
+	// LowBelow and ReadOnlyBelow are free bytes: under them Space is Low (default 1 GiB), or ReadOnly (default 512 MiB).
+	LowBelow, ReadOnlyBelow uint64
+}
+
+func (o Options) withDefaults(dir string) Options {
+	if o.Fatal == nil {
+		o.Fatal = func(err error) {
+			fmt.Fprintf(os.Stderr, "riposte: the store in %s failed and must be restarted: %v\n", dir, err)
+			os.Exit(70)
+		}
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Checkpoint == "" {
+		o.Checkpoint = filepath.Join(dir, "checkpoint")
+	}
+	if o.Ballast == 0 {
+		o.Ballast = 256 << 20
+	}
+	if o.LowBelow == 0 {
+		o.LowBelow = 1 << 30
+	}
+	if o.ReadOnlyBelow == 0 {
+		o.ReadOnlyBelow = 512 << 20
+	}
+	return o
+}
+
+// Store is a journal.Store in one directory. Its methods may be called from any goroutine.
+type Store struct {
+	dir        string
+	opts       Options
+	db         *badger.DB
+	lock       *os.File
+	checkpoint *checkpoint
+	lost       uint64
+
+	room     *semaphore.Weighted // of the queue, in bytes
+	queue    queue
+	maxBytes int // of one transaction
+	maxCount int // keys of one transaction
+
+	chain     chain // of the committer
+	large     largeValues
+	snapshots snapshots
+	failed    atomic.Pointer[abi.Fault]
+
+	outcomes outcomes
+	janitor  janitor
+	running  sync.WaitGroup
+	close    sync.Once
+	closeErr error
+}
+
+// Open opens the store in dir, and creates it if it is not there (mode 0700). It refuses, with an error that says what to do,
+// a directory that another process has open, and a store that lacks commits which it had acknowledged.
+func Open(dir string, opts Options) (_ *Store, err error) {
+	opts = opts.withDefaults(dir)
+	s := &Store{dir: dir, opts: opts, room: semaphore.NewWeighted(queueBytes)}
+	s.queue.wake, s.outcomes.wake, s.janitor.wake = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+	data := filepath.Join(dir, "badger")
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return nil, fmt.Errorf("create data directory: %w", err)
+	}
+	for _, d := range []string{dir, data} {
+		if err := os.Chmod(d, 0o700); err != nil {
+			return nil, fmt.Errorf("protect data directory: %w", err)
+		}
+	}
+	if s.lock, err = lockDir(dir); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.release())
+		}
+	}()
+	if err := s.makeRoom(); err != nil {
+		return nil, err
+	}
+	if err := settleLogs(data); err != nil {
+		return nil, err
+	}
+	if s.db, err = badger.OpenManaged(badgerOptions(data, opts.Log)); err != nil {
+		return nil, fmt.Errorf("open database in %s: %w (restore a backup if its files are damaged)", data, err)
+	}
+	s.maxBytes = min(batchBytes, int(s.db.MaxBatchSize())-(64<<10))
+	s.maxCount = int(s.db.MaxBatchCount()) - 64
+	if err := s.recover(); err != nil {
+		return nil, err
+	}
+	s.start()
+	return s, nil
+}
+
+// badgerOptions chooses durability first, then little memory: values stay out of the value log, blocks are small and cached
+// sparingly, and two compactors suffice for one writer.
+func badgerOptions(dir string, log *slog.Logger) badger.Options {
+	return badger.DefaultOptions(dir).
+		WithSyncWrites(true).
+		WithDetectConflicts(false).
+		WithMetricsEnabled(false).
+		WithLogger(logger{log}).
+		WithMemTableSize(memTableSize).
+		WithNumMemtables(1).
+		WithNumCompactors(2).
+		WithBlockCacheSize(blockCache).
+		WithIndexCacheSize(0).
+		WithCompression(options.Snappy).
+		WithValueThreshold(1 << 20).
+		WithValueLogFileSize(16 << 20).
+		WithExternalMagic(layoutVersion)
+}
+
+// recover brings the store's state back from the database: chain, checkpoint, large values.
+func (s *Store) recover() (err error) {
+	h, err := readHistory(s.db)
+	if err != nil {
+		return fmt.Errorf("read commit records: %w", err)
+	}
+	s.chain = h.newest
+	var damaged bool
+	if s.checkpoint, damaged, err = openCheckpoint(s.opts.Checkpoint); err != nil {
+		return err
+	}
+	if damaged {
+		s.opts.Log.Warn("the checkpoint is damaged and cannot tell whether commits are missing", "path", s.opts.Checkpoint)
+	}
+	if err := h.loss(s.checkpoint.noted); err != nil {
+		if !s.opts.AcceptLoss {
+			return err
+		}
+		s.opts.Log.Error("the store is opened in spite of a loss, as was asked for", "loss", err)
+		s.lost = err.Missing
+		if err := s.acceptLoss(); err != nil {
+			return err
+		}
+	}
+	if err := s.checkpoint.write(s.chain); err != nil {
+		return err
+	}
+	if err := s.checkpoint.sync(); err != nil {
+		return err
+	}
+	s.db.SetDiscardTs(s.chain.seq)
+	s.snapshots.start(s.chain.seq)
+	rubbish, err := s.large.load(s.db)
+	s.janitor.add(rubbish...)
+	return err
+}
+
+func (s *Store) start() {
+	s.janitor.start(s)
+	s.running.Go(s.commitLoop)
+	s.running.Go(s.outcomes.deliver)
+}
+
+// Lost is the number of commits that were missing when the store was opened with AcceptLoss, as far as it can be known.
+func (s *Store) Lost() uint64 { return s.lost }
+
+// Close commits what is queued, refuses what comes later, waits for reads to end and closes the store. It must not be called
+// from within a Scan or a done function.
+func (s *Store) Close() error {
+	s.close.Do(func() {
+		s.janitor.stop()
+		s.queue.close()
+		s.running.Wait()
+		s.snapshots.close()
+		s.closeErr = s.release()
+	})
+	return s.closeErr
+}
+
+// release frees what Open took, in reverse order.
+func (s *Store) release() error {
+	var errs []error
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	if s.checkpoint != nil {
+		errs = append(errs, s.checkpoint.close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// fail makes the store refuse everything, once, and tells the owner.
+func (s *Store) fail(err error) {
+	f := abi.NewFault(abi.Unavailable, "the store failed: "+err.Error(), "restart the server; nothing unacknowledged is kept")
+	if s.failed.CompareAndSwap(nil, f) {
+		s.opts.Fatal(err)
+	}
+}
+
+// readAll is the read timestamp of the store's own readers before it runs.
+const readAll = math.MaxUint64
