@@ -1,0 +1,217 @@
+package alarm
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Doc is the alarm as one document: its fields at the top, and beside them the envelope: uid, received, severity{name,score},
+// parse{format,clean,warnings,error}, raw, intake{source,peer}. The nested objects are the alarm's own: do not change them.
+// schemas/alarm.schema.json describes it.
+func (a *Alarm) Doc() map[string]any {
+	doc := make(map[string]any, len(a.Fields)+6)
+	maps.Copy(doc, a.Fields)
+	warnings := make([]any, len(a.Parse.Warnings))
+	for i, w := range a.Parse.Warnings {
+		warnings[i] = w
+	}
+	parse := map[string]any{"format": string(a.Parse.Format), "clean": a.Parse.Clean, "warnings": warnings}
+	if a.Parse.Error != "" {
+		parse["error"] = a.Parse.Error
+	}
+	doc["uid"] = a.UID
+	doc["received"] = stamp(a.Received)
+	doc["severity"] = map[string]any{"name": a.Severity.Name, "score": int64(a.Severity.Score)}
+	doc["parse"] = parse
+	doc["raw"] = a.Raw
+	doc["intake"] = map[string]any{"source": string(a.Intake.Source), "peer": a.Intake.Peer}
+	return doc
+}
+
+// Get finds a value by its dotted path in the document: "source.ip", "severity.name", "ext.labels.Rule". What stands behind "ext."
+// or "ext.labels." is one key, dots and all.
+func (a *Alarm) Get(path string) (any, bool) {
+	head, _, _ := strings.Cut(path, ".")
+	doc := a.Fields
+	if Reserved(head) && head != "ext" {
+		doc = a.Doc()
+	}
+	for {
+		if v, ok := doc[path]; ok {
+			return v, true
+		}
+		head, rest, ok := strings.Cut(path, ".")
+		inner, isObject := doc[head].(map[string]any)
+		if !ok || !isObject {
+			return nil, false
+		}
+		doc, path = inner, rest
+	}
+}
+
+// Fingerprint is the key by which equal alarms are joined: the same for two alarms when the values at all these paths are equal (a
+// value that is absent is equal to nothing but absence). The order of paths does not matter. It is 32 hexadecimal digits, or empty
+// when none of the paths has a value: such an alarm has no key and must not be joined to others.
+func (a *Alarm) Fingerprint(by []string) string {
+	paths := slices.Compact(slices.Sorted(slices.Values(by)))
+	var text []byte
+	found := false
+	for _, path := range paths {
+		text = append(appendString(text, path), ':')
+		if v, ok := a.Get(path); ok {
+			found = true
+			text = appendValue(text, v)
+		}
+		text = append(text, '\n')
+	}
+	if !found {
+		return ""
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
+}
+
+// MarshalJSON writes the document with its keys in order, so that equal alarms are equal bytes.
+func (a *Alarm) MarshalJSON() ([]byte, error) {
+	return appendValue(make([]byte, 0, 2*len(a.Raw)+1024), a.Doc()), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (a *Alarm) UnmarshalJSON(data []byte) error {
+	var envelope struct {
+		UID      string
+		Received time.Time
+		Intake   struct {
+			Source Source
+			Peer   string
+		}
+		Severity struct {
+			Name  string
+			Score int
+		}
+		Parse struct {
+			Format   Format
+			Clean    bool
+			Warnings []string
+			Error    string
+		}
+		Raw string
+	}
+	if err := json.Unmarshal(data, &envelope); err != nil {
+		return fmt.Errorf("alarm: %w", err)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	var fields map[string]any
+	if err := decoder.Decode(&fields); err != nil {
+		return fmt.Errorf("alarm: %w", err)
+	}
+	maps.DeleteFunc(fields, func(name string, _ any) bool { return Reserved(name) && name != "ext" })
+	if err := restore(fields, ""); err != nil {
+		return err
+	}
+	if len(envelope.Parse.Warnings) == 0 {
+		envelope.Parse.Warnings = nil
+	}
+	*a = Alarm{UID: envelope.UID, Received: envelope.Received, Intake: Intake(envelope.Intake),
+		Severity: Severity(envelope.Severity), Parse: Parse(envelope.Parse), Raw: envelope.Raw, Fields: fields}
+	return nil
+}
+
+// restore gives the numbers of a decoded document their Go types.
+func restore(m map[string]any, prefix string) error {
+	for name, v := range m {
+		switch v := v.(type) {
+		case map[string]any:
+			if err := restore(v, prefix+name+"."); err != nil {
+				return err
+			}
+		case json.Number:
+			var err error
+			if f, ok := Lookup(prefix + name); ok && f.Kind == Number {
+				m[name], err = v.Float64()
+			} else {
+				m[name], err = v.Int64()
+			}
+			if err != nil {
+				return fmt.Errorf("alarm: %s%s: %w", prefix, name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// appendValue writes a value of the kinds that an alarm holds as JSON, the keys of objects in order.
+func appendValue(to []byte, v any) []byte {
+	switch v := v.(type) {
+	case string:
+		return appendString(to, v)
+	case int64:
+		return strconv.AppendInt(to, v, 10)
+	case float64:
+		if math.IsInf(v, 0) || math.IsNaN(v) {
+			return append(to, "null"...)
+		}
+		return strconv.AppendFloat(to, v, 'g', -1, 64)
+	case bool:
+		return strconv.AppendBool(to, v)
+	case []any:
+		to = append(to, '[')
+		for i, item := range v {
+			if i > 0 {
+				to = append(to, ',')
+			}
+			to = appendValue(to, item)
+		}
+		return append(to, ']')
+	case map[string]any:
+		var room [16]string
+		names := room[:0]
+		for name := range v {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		to = append(to, '{')
+		for i, name := range names {
+			if i > 0 {
+				to = append(to, ',')
+			}
+			to = append(appendString(to, name), ':')
+			to = appendValue(to, v[name])
+		}
+		return append(to, '}')
+	default:
+		return append(to, "null"...)
+	}
+}
+
+// appendString writes a JSON string; the plain ones without a detour.
+func appendString(to []byte, s string) []byte {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			return appendQuoted(to, s)
+		}
+	}
+	to = append(to, '"')
+	to = append(to, s...)
+	return append(to, '"')
+}
+
+func appendQuoted(to []byte, s string) []byte {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(s); err != nil { // a string always encodes
+		return append(to, `""`...)
+	}
+	return append(to, bytes.TrimSuffix(text.Bytes(), []byte("\n"))...)
+}
