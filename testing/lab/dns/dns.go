@@ -158,9 +158,12 @@ func (s *Server) Reset() {
 	s.faults.Clear()
 }
 
+// Clear disarms all faults.
+func (s *Server) Clear() { s.faults.Clear() }
+
 // Control is the server's control page, see rig.Control.
 func (s *Server) Control() http.Handler {
-	return rig.Control[Fault]{State: s.State, Arm: s.Arm, Armed: &s.faults, Reset: s.Reset}.Handler()
+	return rig.Control[Fault]{State: s.State, Fail: s.Fail, Armed: &s.faults, Reset: s.Reset, Wait: s.Wait}.Handler()
 }
 
 // add parses r and makes its name, and all names above it, exist.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/miekg/dns"
 	dnssim "github.com/riposte-soar/riposte/testing/lab/dns"
+	"github.com/riposte-soar/riposte/testing/lab/rig"
 	"go.uber.org/goleak"
 )
 
@@ -131,8 +132,8 @@ func TestFaults(t *testing.T) {
 		{dnssim.Truncate, func(m *dns.Msg, err error) bool { return err == nil && m.Truncated && len(m.Answer) == 0 }},
 		{dnssim.Delay, func(m *dns.Msg, err error) bool { return err == nil && len(m.Answer) == 1 }},
 	} {
-		f := dnssim.Fault{Kind: c.kind, Name: "bad.example", Type: "A", Net: "udp", Times: 1, DelayMS: 1}
-		if err := s.Arm(f); err != nil {
+		f := dnssim.Fault{Kind: c.kind, Name: "bad.example", Type: "A", Net: "udp", Times: 1, Delay: rig.Duration(time.Millisecond)}
+		if err := s.Fail(f); err != nil {
 			t.Fatal(err)
 		}
 		if m, err := ask(t, s, "udp", "66.113.0.203.in-addr.arpa", dns.TypePTR); err != nil || len(m.Answer) != 1 {
@@ -146,7 +147,7 @@ func TestFaults(t *testing.T) {
 		}
 	}
 	for _, f := range []dnssim.Fault{{Kind: "sulk"}, {Kind: dnssim.Delay, Type: "ZZ"}, {Kind: dnssim.Delay, Net: "sctp"}} {
-		if err := s.Arm(f); err == nil {
+		if err := s.Fail(f); err == nil {
 			t.Errorf("%+v was armed", f)
 		}
 	}
@@ -156,7 +157,7 @@ func TestClientsThatGetNoAnswerGiveUp(t *testing.T) {
 	s := start(t, story()...)
 	for _, k := range []dnssim.FaultKind{dnssim.Timeout, dnssim.WrongID} {
 		s.Reset()
-		if err := s.Arm(dnssim.Fault{Kind: k}); err != nil {
+		if err := s.Fail(dnssim.Fault{Kind: k}); err != nil {
 			t.Fatal(err)
 		}
 		c := dns.Client{Timeout: 50 * time.Millisecond}
@@ -174,7 +175,7 @@ func TestClientsThatGetNoAnswerGiveUp(t *testing.T) {
 
 func TestCloseEndsADelayedAnswer(t *testing.T) {
 	s := start(t, story()...)
-	if err := s.Arm(dnssim.Fault{Kind: dnssim.Delay, DelayMS: 3_600_000}); err != nil {
+	if err := s.Fail(dnssim.Fault{Kind: dnssim.Delay, Delay: rig.Duration(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
@@ -208,7 +209,7 @@ func TestControlPage(t *testing.T) {
 	h := s.Control()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("POST", "/faults", strings.NewReader(`{"kind":"servfail","times":1}`)))
-	if w.Code != 204 {
+	if w.Code != 201 {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 	if _, err := ask(t, s, "udp", "c2.bad.example", dns.TypeA); err != nil {

@@ -1,10 +1,14 @@
 package rig
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
+	"time"
 )
 
 // maxFault bounds the body of POST /faults.
@@ -12,16 +16,16 @@ const maxFault = 1 << 20
 
 // Control is the control page of one server, whose faults are of type F:
 //
-//	GET    /state   the server's State as JSON
+//	GET    /state   the server's State as JSON; ?min=n&wait=10s answers as soon as n entries are in its log since the last
+//	                reset, or 504 with the State as it is then
 //	GET    /faults  the armed faults
-//	POST   /faults  arms one fault (a JSON object); 400 and {"error": …} if it is not understood
-//	DELETE /faults  disarms all
-//	POST   /reset   forgets what was seen, disarms all
-//
-// Changes answer 204.
+//	POST   /faults  arms one fault, a JSON object: 201 and the fault, or 400 and {"error": …}
+//	DELETE /faults  disarms all: 204
+//	POST   /reset   forgets what was seen, disarms all: 204
 type Control[F any] struct {
 	State func() any
-	Arm   func(F) error // checks the fault and arms it
+	Fail  func(F) error                          // checks the fault and arms it
+	Wait  func(ctx context.Context, n int) error // for n entries in the log
 	Armed *Faults[F]
 	Reset func()
 }
@@ -29,19 +33,19 @@ type Control[F any] struct {
 // Handler serves the control page at the root of its path.
 func (c Control[F]) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /state", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, c.State()) })
+	mux.HandleFunc("GET /state", c.getState)
 	mux.HandleFunc("GET /faults", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, c.Armed.List()) })
 	mux.HandleFunc("POST /faults", func(w http.ResponseWriter, r *http.Request) {
 		var f F
-		if err := decode(http.MaxBytesReader(w, r.Body, maxFault), &f); err != nil {
-			writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
+		err := decode(http.MaxBytesReader(w, r.Body, maxFault), &f)
+		if err == nil {
+			err = c.Fail(f)
+		}
+		if err != nil {
+			writeError(w, err)
 			return
 		}
-		if err := c.Arm(f); err != nil {
-			writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
-			return
-		}
-		w.WriteHeader(http.StatusNoContent)
+		writeJSON(w, http.StatusCreated, f)
 	})
 	mux.HandleFunc("DELETE /faults", func(w http.ResponseWriter, _ *http.Request) {
 		c.Armed.Clear()
@@ -52,6 +56,33 @@ func (c Control[F]) Handler() http.Handler {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	return mux
+}
+
+// maxWait bounds how long GET /state waits.
+const maxWait = time.Minute
+
+func (c Control[F]) getState(w http.ResponseWriter, r *http.Request) {
+	n, err := strconv.Atoi(cmp.Or(r.FormValue("min"), "0"))
+	if err != nil {
+		writeError(w, fmt.Errorf("min: %q; expected a number", r.FormValue("min")))
+		return
+	}
+	var wait Duration
+	if err := wait.UnmarshalText([]byte(cmp.Or(r.FormValue("wait"), "0s"))); err != nil {
+		writeError(w, fmt.Errorf("wait: %w", err))
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), min(time.Duration(wait), maxWait))
+	defer cancel()
+	status := http.StatusOK
+	if c.Wait(ctx, n) != nil {
+		status = http.StatusGatewayTimeout
+	}
+	writeJSON(w, status, c.State())
+}
+
+func writeError(w http.ResponseWriter, err error) {
+	writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 }
 
 func decode(r io.Reader, into any) error {

@@ -41,7 +41,7 @@ func (t *TCP) accept(serve func(context.Context, net.Conn)) {
 			return
 		}
 		if err != nil { // out of descriptors, or the peer left the backlog: go on after a breath
-			if Sleep(t.ctx, 5*time.Millisecond) != nil {
+			if Sleep(t.ctx, Duration(5*time.Millisecond)) != nil {
 				return
 			}
 			continue
@@ -135,8 +135,8 @@ func (s *HTTP) URL() string { return "http://" + s.Addr() }
 
 // Close stops listening, breaks all connections and waits for their goroutines.
 func (s *HTTP) Close() error {
-	s.cancel()
 	err := s.srv.Close()
+	s.cancel() // after the connections broke, so that no handler that wakes can still answer
 	s.wg.Wait()
 	return err
 }

@@ -4,6 +4,7 @@ package rig
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -12,11 +13,11 @@ import (
 const AnyPort = "127.0.0.1:0"
 
 // Sleep waits for d, or less if ctx ends first; it returns ctx's error then.
-func Sleep(ctx context.Context, d time.Duration) error {
+func Sleep(ctx context.Context, d Duration) error {
 	if d <= 0 {
 		return ctx.Err()
 	}
-	t := time.NewTimer(d)
+	t := time.NewTimer(time.Duration(d))
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -26,8 +27,21 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Milliseconds turns the delay_ms of a fault into a duration.
-func Milliseconds(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+// Duration is a span of time that JSON writes as Go does: "250ms".
+type Duration time.Duration
+
+// MarshalText writes d as Go does.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText reads what MarshalText wrote; a negative span is an error.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil || v < 0 {
+		return fmt.Errorf("%q: expected a duration such as 250ms", text)
+	}
+	*d = Duration(v)
+	return nil
+}
 
 // Faults are the armed faults of one server, in the order in which they were armed. The zero value is ready.
 type Faults[F any] struct {

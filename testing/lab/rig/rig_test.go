@@ -74,7 +74,14 @@ func TestControlPage(t *testing.T) {
 		State: func() any { return map[string]int{"seen": 3} },
 		Armed: &p,
 		Reset: func() { resets++ },
-		Arm: func(f fault) error {
+		Wait: func(ctx context.Context, n int) error {
+			if n > 3 {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		},
+		Fail: func(f fault) error {
 			if f.Kind == "" {
 				return errors.New("kind: expected one of a, b")
 			}
@@ -88,7 +95,11 @@ func TestControlPage(t *testing.T) {
 		has                string
 	}{
 		{"GET", "/state", "", 200, `"seen": 3`},
-		{"POST", "/faults", `{"kind":"a"}`, 204, ""},
+		{"GET", "/state?min=3&wait=10s", "", 200, `"seen": 3`},
+		{"GET", "/state?min=4&wait=1ms", "", 504, `"seen": 3`},
+		{"GET", "/state?min=x", "", 400, "expected a number"},
+		{"GET", "/state?wait=x", "", 400, "expected a duration such as 250ms"},
+		{"POST", "/faults", `{"kind":"a"}`, 201, `"kind": "a"`},
 		{"GET", "/faults", "", 200, `"kind": "a"`},
 		{"POST", "/faults", `{"kind":""}`, 400, "expected one of"},
 		{"POST", "/faults", `{"kin":"a"}`, 400, "unknown field"},
@@ -113,7 +124,7 @@ func TestClosingTCPBreaksWaitingConnections(t *testing.T) {
 	s, err := rig.ListenTCP("", func(ctx context.Context, c net.Conn) {
 		close(served)
 		_, _ = io.Copy(io.Discard, c)
-		if rig.Sleep(ctx, time.Hour) == nil {
+		if rig.Sleep(ctx, rig.Duration(time.Hour)) == nil {
 			t.Error("slept an hour")
 		}
 	})

@@ -12,11 +12,11 @@ type FaultKind string
 // The kinds of faults.
 const (
 	Answer FaultKind = "answer" // answer Reply (status, delay, redirect, Retry-After in its header)
-	Drop   FaultKind = "drop"   // take the request, wait Reply.DelayMS, hang up without an answer
+	Drop   FaultKind = "drop"   // take the request, wait Reply.Delay, hang up without an answer
 	Cut    FaultKind = "cut"    // answer Reply but hang up before the body's last byte
 )
 
-// Fault is one misbehaviour, armed with Arm or POST /faults. The request is remembered all the same: a sink that took a request and
+// Fault is one misbehaviour, armed with Fail or POST /faults. The request is remembered all the same: a sink that took a request and
 // never said so is what idempotency keys are for.
 type Fault struct {
 	Kind   FaultKind `json:"kind"`
@@ -26,8 +26,8 @@ type Fault struct {
 	Reply  Reply     `json:"reply,omitzero"`
 }
 
-// Arm checks f and arms it.
-func (s *Server) Arm(f Fault) error {
+// Fail checks f and arms it.
+func (s *Server) Fail(f Fault) error {
 	switch f.Kind {
 	case Answer, Drop, Cut:
 	default:

@@ -31,7 +31,7 @@ type Reply struct {
 	Location string            `json:"location,omitempty"` // a redirect
 	Header   map[string]string `json:"header,omitempty"`
 	Body     string            `json:"body,omitempty"`
-	DelayMS  int               `json:"delay_ms,omitempty"`
+	Delay    rig.Duration      `json:"delay,omitzero"`
 }
 
 // Request is one request as it arrived.
@@ -88,6 +88,9 @@ func Start(opts Options) (*Server, error) {
 	opts.MaxBody = cmp.Or(opts.MaxBody, 64<<10)
 	s := &Server{opts: opts, keys: make(map[string]int)}
 	s.log.Keep(opts.Keep)
+	if opts.CountOnly {
+		s.log.Keep(1) // its entry stays empty; the log serves Wait
+	}
 	var err error
 	if s.http, err = rig.ListenHTTP(opts.Addr, http.HandlerFunc(s.take)); err != nil {
 		return nil, fmt.Errorf("sink: %w", err)
@@ -105,12 +108,17 @@ func (s *Server) URL() string { return s.http.URL() }
 func (s *Server) Close() error { return s.http.Close() }
 
 // Requests gives the kept requests, oldest first.
-func (s *Server) Requests() []Request { return s.log.All() }
+func (s *Server) Requests() []Request {
+	if s.opts.CountOnly {
+		return nil
+	}
+	return s.log.All()
+}
 
 // Total says how many requests came since the last Reset, those included that a fault befell.
 func (s *Server) Total() int64 { return s.total.Load() }
 
-// Wait returns when n requests were kept since the last Reset, or with ctx's error. It does not work with CountOnly.
+// Wait returns when n requests came since the last Reset, or with ctx's error.
 func (s *Server) Wait(ctx context.Context, n int) error { return s.log.Wait(ctx, n) }
 
 // State gives a State.
@@ -118,7 +126,7 @@ func (s *Server) State() any {
 	s.mu.Lock()
 	keys := len(s.keys)
 	s.mu.Unlock()
-	return State{s.URL(), s.total.Load(), s.bytes.Load(), keys, s.log.All(), s.faults.List()}
+	return State{s.URL(), s.total.Load(), s.bytes.Load(), keys, s.Requests(), s.faults.List()}
 }
 
 // Reset forgets all requests and disarms all faults.
@@ -132,9 +140,12 @@ func (s *Server) Reset() {
 	s.faults.Clear()
 }
 
+// Clear disarms all faults.
+func (s *Server) Clear() { s.faults.Clear() }
+
 // Control is the server's control page, see rig.Control.
 func (s *Server) Control() http.Handler {
-	return rig.Control[Fault]{State: s.State, Arm: s.Arm, Armed: &s.faults, Reset: s.Reset}.Handler()
+	return rig.Control[Fault]{State: s.State, Fail: s.Fail, Armed: &s.faults, Reset: s.Reset, Wait: s.Wait}.Handler()
 }
 
 // take reads one request whole, remembers it, and answers.
@@ -161,7 +172,9 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request) {
 			reply, act = f.Reply, f.Kind
 		}
 	}
-	if !s.opts.CountOnly {
+	if s.opts.CountOnly {
+		s.log.Add(Request{})
+	} else {
 		s.remember(r, string(kept), size, reply, act)
 	}
 	s.reply(w, r, reply, act)
@@ -187,7 +200,7 @@ func (s *Server) remember(r *http.Request, body string, size int64, reply Reply,
 }
 
 func (s *Server) reply(w http.ResponseWriter, r *http.Request, reply Reply, act FaultKind) {
-	if reply.DelayMS > 0 && rig.Sleep(r.Context(), rig.Milliseconds(reply.DelayMS)) != nil {
+	if reply.Delay > 0 && rig.Sleep(r.Context(), reply.Delay) != nil {
 		return
 	}
 	if act == Drop {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/riposte-soar/riposte/testing/lab/rig"
 	"github.com/riposte-soar/riposte/testing/lab/sink"
 	"go.uber.org/goleak"
 )
@@ -81,11 +82,11 @@ func TestFaults(t *testing.T) {
 	arm := func(f sink.Fault) {
 		t.Helper()
 		f.Times, f.Path = 1, "/hook"
-		if err := s.Arm(f); err != nil {
+		if err := s.Fail(f); err != nil {
 			t.Fatal(err)
 		}
 	}
-	arm(sink.Fault{Kind: sink.Answer, Reply: sink.Reply{Status: 429, DelayMS: 1, Header: map[string]string{"Retry-After": "2"}}})
+	arm(sink.Fault{Kind: sink.Answer, Reply: sink.Reply{Status: 429, Delay: rig.Duration(time.Millisecond), Header: map[string]string{"Retry-After": "2"}}})
 	if resp, _, err := post(t, c, s.URL()+"/else", "", ""); err != nil || resp.StatusCode != 200 {
 		t.Errorf("the fault befell another path: %v %v", resp, err)
 	}
@@ -109,16 +110,16 @@ func TestFaults(t *testing.T) {
 	if s.Total() != before+1 || last.Body != "taken" || last.Status != 0 {
 		t.Errorf("drop: remembered %+v", last)
 	}
-	if err := s.Arm(sink.Fault{Kind: "sulk"}); err == nil {
+	if err := s.Fail(sink.Fault{Kind: "sulk"}); err == nil {
 		t.Error("an unknown kind was armed")
 	}
-	if err := s.Arm(sink.Fault{Kind: sink.Answer, Reply: sink.Reply{Status: 99}}); err == nil {
+	if err := s.Fail(sink.Fault{Kind: sink.Answer, Reply: sink.Reply{Status: 99}}); err == nil {
 		t.Error("status 99 was armed")
 	}
 }
 
 func TestCloseEndsADelayedAnswer(t *testing.T) {
-	s, c := start(t, sink.Options{Reply: sink.Reply{DelayMS: 3_600_000}})
+	s, c := start(t, sink.Options{Reply: sink.Reply{Delay: rig.Duration(time.Hour)}})
 	result := make(chan error, 1)
 	go func() {
 		_, _, err := post(t, c, s.URL(), "", "x")
@@ -142,6 +143,9 @@ func TestCountOnlyKeepsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := s.Wait(t.Context(), 10); err != nil {
+		t.Fatal(err)
+	}
 	st := s.State().(sink.State)
 	if st.Total != 10 || st.Bytes != 50 || len(st.Requests) != 0 || st.Keys != 0 {
 		t.Errorf("%+v", st)
@@ -153,7 +157,7 @@ func TestControlPage(t *testing.T) {
 	h := s.Control()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("POST", "/faults", strings.NewReader(`{"kind":"answer","times":1,"reply":{"status":503}}`)))
-	if w.Code != 204 {
+	if w.Code != 201 {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 	if resp, _, err := post(t, c, s.URL()+"/hook", "k", "b"); err != nil || resp.StatusCode != 503 {

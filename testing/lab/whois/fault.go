@@ -16,8 +16,8 @@ type FaultKind string
 
 // The kinds of faults.
 const (
-	Delay     FaultKind = "delay"      // answer after DelayMS
-	Drip      FaultKind = "drip"       // answer Bytes (1 if 0) at a time, DelayMS between
+	Delay     FaultKind = "delay"      // answer after Delay
+	Drip      FaultKind = "drip"       // answer Bytes (1 if 0) at a time, Delay between
 	Huge      FaultKind = "huge"       // answer, then remarks until Bytes (8 MiB if 0) are sent
 	Cut       FaultKind = "cut"        // end the answer after Bytes, its half if 0, as if it were whole
 	Abort     FaultKind = "abort"      // the same, but with a reset of the connection
@@ -27,25 +27,25 @@ const (
 	Text      FaultKind = "text"       // answer Text verbatim
 )
 
-// Fault is one misbehaviour, armed with Arm or POST /faults.
+// Fault is one misbehaviour, armed with Fail or POST /faults.
 type Fault struct {
-	Kind    FaultKind `json:"kind"`
-	Match   string    `json:"match,omitempty"` // part of the target; "" is any query
-	Times   int       `json:"times,omitempty"` // 0: until cleared
-	DelayMS int       `json:"delay_ms,omitempty"`
-	Bytes   int       `json:"bytes,omitempty"`
-	Text    string    `json:"text,omitempty"`
+	Kind  FaultKind    `json:"kind"`
+	Match string       `json:"match,omitempty"` // part of the target; "" is any query
+	Times int          `json:"times,omitempty"` // 0: until cleared
+	Delay rig.Duration `json:"delay,omitzero"`
+	Bytes int          `json:"bytes,omitempty"`
+	Text  string       `json:"text,omitempty"`
 }
 
-// Arm checks f and arms it.
-func (s *Server) Arm(f Fault) error {
+// Fail checks f and arms it.
+func (s *Server) Fail(f Fault) error {
 	switch f.Kind {
 	case Delay, Drip, Huge, Cut, Abort, Close, Silent, RateLimit, Text:
 	default:
 		return fmt.Errorf("kind: %q is unknown; expected delay, drip, huge, cut, abort, close, silent, rate_limit or text", f.Kind)
 	}
-	if f.Bytes < 0 || f.DelayMS < 0 {
-		return fmt.Errorf("bytes, delay_ms: expected no negative number")
+	if f.Bytes < 0 {
+		return fmt.Errorf("bytes: %d; expected no negative number", f.Bytes)
 	}
 	s.faults.Add(f, f.Times)
 	return nil
@@ -53,14 +53,14 @@ func (s *Server) Arm(f Fault) error {
 
 // misbehave answers as f says; body is the answer of a good day. Writing errors mean that the client left.
 func (s *Server) misbehave(ctx context.Context, c net.Conn, f Fault, body string) {
-	if f.Kind != Drip && rig.Sleep(ctx, rig.Milliseconds(f.DelayMS)) != nil {
+	if f.Kind != Drip && rig.Sleep(ctx, f.Delay) != nil {
 		return
 	}
 	switch f.Kind {
 	case Delay:
 		_, _ = io.WriteString(c, body)
 	case Drip:
-		for len(body) > 0 && rig.Sleep(ctx, rig.Milliseconds(f.DelayMS)) == nil {
+		for len(body) > 0 && rig.Sleep(ctx, f.Delay) == nil {
 			n := min(max(f.Bytes, 1), len(body))
 			if _, err := io.WriteString(c, body[:n]); err != nil {
 				return

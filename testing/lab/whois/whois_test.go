@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/riposte-soar/riposte/testing/lab/rig"
 	"github.com/riposte-soar/riposte/testing/lab/whois"
 	"go.uber.org/goleak"
 )
@@ -132,8 +133,8 @@ func TestFaults(t *testing.T) {
 		fault whois.Fault
 		check func(got string, err error) bool
 	}{
-		{whois.Fault{Kind: whois.Delay, DelayMS: 1}, func(got string, err error) bool { return got == whole && err == nil }},
-		{whois.Fault{Kind: whois.Drip, Bytes: 100, DelayMS: 1}, func(got string, err error) bool { return got == whole && err == nil }},
+		{whois.Fault{Kind: whois.Delay, Delay: rig.Duration(time.Millisecond)}, func(got string, err error) bool { return got == whole && err == nil }},
+		{whois.Fault{Kind: whois.Drip, Bytes: 100, Delay: rig.Duration(time.Millisecond)}, func(got string, err error) bool { return got == whole && err == nil }},
 		{whois.Fault{Kind: whois.Huge, Bytes: 1 << 20}, func(got string, err error) bool { return len(got) == 1<<20 && strings.HasPrefix(got, whole) }},
 		{whois.Fault{Kind: whois.Huge, Bytes: 9}, func(got string, err error) bool { return got == whole[:9] }},
 		{whois.Fault{Kind: whois.Cut}, func(got string, err error) bool { return got == whole[:len(whole)/2] && err == nil }},
@@ -143,7 +144,7 @@ func TestFaults(t *testing.T) {
 		{whois.Fault{Kind: whois.Text, Text: "\xff\xfe"}, func(got string, err error) bool { return got == "\xff\xfe" }},
 	} {
 		c.fault.Times, c.fault.Match = 1, "203.0.113"
-		if err := s.Arm(c.fault); err != nil {
+		if err := s.Fail(c.fault); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := ask(t, s.Addr(), "192.0.2.1"); !strings.Contains(got, "No match") {
@@ -160,7 +161,7 @@ func TestFaults(t *testing.T) {
 
 func TestCloseEndsASilentConversation(t *testing.T) {
 	s := start(t, whois.Options{})
-	if err := s.Arm(whois.Fault{Kind: whois.Silent}); err != nil {
+	if err := s.Fail(whois.Fault{Kind: whois.Silent}); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan struct{})
@@ -188,7 +189,7 @@ func TestControlPage(t *testing.T) {
 	if c := post("/faults", `{"kind":"sulk"}`); c != http.StatusBadRequest {
 		t.Errorf("unknown kind: %d", c)
 	}
-	if c := post("/faults", `{"kind":"rate_limit","times":1}`); c != http.StatusNoContent {
+	if c := post("/faults", `{"kind":"rate_limit","times":1}`); c != http.StatusCreated {
 		t.Errorf("rate_limit: %d", c)
 	}
 	got, _ := ask(t, s.Addr(), "192.0.2.1")
