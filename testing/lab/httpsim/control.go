@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -20,7 +19,7 @@ const maxWait = time.Minute
 //	GET    /calls    the calls seen, oldest first; ?path= (prefix) and ?contains= (as in Fault) narrow them,
 //	                 ?min=n&wait=10s answers as soon as n such calls were seen, or 504 with those seen so far
 //	GET    /faults   the faults that are set
-//	POST   /faults   one Fault as JSON: 201, or 400 with {"error": …}
+//	POST   /faults   one Fault as JSON: 204, or 400 with {"error": …}
 //	DELETE /faults   Clear: 204
 //	POST   /reset    Reset: 204
 func (s *Server) Control() http.Handler {
@@ -42,9 +41,11 @@ func (s *Server) Control() http.Handler {
 
 func (s *Server) postFault(w http.ResponseWriter, r *http.Request) {
 	var f Fault
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err == nil {
-		err = json.Unmarshal(data, &f)
+	in := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	in.DisallowUnknownFields()
+	err := in.Decode(&f)
+	if err == nil && in.More() {
+		err = errors.New("one JSON object is expected, more was found")
 	}
 	if err == nil {
 		err = s.Fail(f)
@@ -53,7 +54,7 @@ func (s *Server) postFault(w http.ResponseWriter, r *http.Request) {
 		writeError(w, err)
 		return
 	}
-	writeJSON(w, http.StatusCreated, f)
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func (s *Server) getCalls(w http.ResponseWriter, r *http.Request) {

@@ -2,7 +2,6 @@ package httpsim
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,8 +15,8 @@ import (
 
 // Fault makes calls fail. The first fault that was set, matches a call and has strikes left, strikes.
 //
-// What happens, in this order: Delay passes; with Apply the vendor handles the call, so that it has its effect, and its answer is
-// thrown away; then comes one of Hang, Drop, Truncate, Huge, or an answer with Status and Body. A Fault that only has Delay is a
+// What happens, in this order: the delay passes; with Apply the vendor handles the call, so that it has its effect, and its answer is
+// thrown away; then comes one of Hang, Drop, Truncate, Huge, or an answer with Status and Body. A Fault that only has a delay is a
 // slow but right answer.
 type Fault struct {
 	// Match is a prefix of the path; "" matches every path.
@@ -29,8 +28,8 @@ type Fault struct {
 	Status int `json:"status,omitempty"`
 	// RetryAfter goes into the header of that name, in seconds.
 	RetryAfter int `json:"retry_after,omitempty"`
-	// Delay before anything else; in JSON as Go writes durations ("250ms").
-	Delay time.Duration `json:"-"`
+	// DelayMS is how many milliseconds pass before anything else.
+	DelayMS int `json:"delay_ms,omitempty"`
 	// Apply lets the call have its effect first: the work is done, only the answer is lost or spoilt.
 	Apply bool `json:"apply,omitempty"`
 	// Hang never answers, until the client goes away or the simulator closes.
@@ -48,49 +47,14 @@ type Fault struct {
 	Times int `json:"times,omitempty"`
 }
 
-// faultFields is Fault without its methods, for JSON.
-type faultFields Fault
-
-type faultJSON struct {
-	faultFields
-	Delay string `json:"delay,omitempty"`
-}
-
-// MarshalJSON writes Delay as a duration in words.
-func (f Fault) MarshalJSON() ([]byte, error) {
-	out := faultJSON{faultFields: faultFields(f)}
-	if f.Delay != 0 {
-		out.Delay = f.Delay.String()
-	}
-	return json.Marshal(out)
-}
-
-// UnmarshalJSON reads what MarshalJSON wrote; unknown fields and impossible values are errors.
-func (f *Fault) UnmarshalJSON(data []byte) error {
-	var in faultJSON
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&in); err != nil {
-		return err
-	}
-	*f = Fault(in.faultFields)
-	if in.Delay != "" {
-		var err error
-		if f.Delay, err = time.ParseDuration(in.Delay); err != nil {
-			return fmt.Errorf("delay: expected a duration such as 250ms: %w", err)
-		}
-	}
-	return f.check()
-}
-
 func (f *Fault) check() error {
 	switch {
 	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
 		return fmt.Errorf("status: expected 200 to 599, got %d", f.Status)
-	case f.Delay < 0 || f.RetryAfter < 0 || f.Huge < 0 || f.Times < 0:
-		return errors.New("delay, retry_after, huge and times must not be negative")
+	case f.DelayMS < 0 || f.RetryAfter < 0 || f.Huge < 0 || f.Times < 0:
+		return errors.New("delay_ms, retry_after, huge and times must not be negative")
 	case f.Kind() == "":
-		return errors.New("a fault needs one of status, retry_after, body, delay, hang, drop, truncate, huge")
+		return errors.New("a fault needs one of status, retry_after, body, delay_ms, hang, drop, truncate, huge")
 	}
 	return nil
 }
@@ -108,7 +72,7 @@ func (f *Fault) Kind() string {
 		return "huge"
 	case f.Status != 0 || f.RetryAfter != 0 || f.Body != "":
 		return "status"
-	case f.Delay > 0:
+	case f.DelayMS > 0:
 		return "delay"
 	}
 	return ""
@@ -183,8 +147,8 @@ func (f *Fault) contains(params url.Values) bool {
 // serve does what the fault says to one call; end notes what was sent.
 func (f *Fault) serve(w http.ResponseWriter, r *http.Request, vendor http.Handler, end func(status int, fault string)) {
 	kind := f.Kind()
-	if f.Delay > 0 {
-		timer := time.NewTimer(f.Delay)
+	if f.DelayMS > 0 {
+		timer := time.NewTimer(time.Duration(f.DelayMS) * time.Millisecond)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
@@ -213,18 +177,18 @@ func (f *Fault) serve(w http.ResponseWriter, r *http.Request, vendor http.Handle
 	case "huge":
 		f.stream(w, end)
 	case "truncate":
-		send(w, answer, f.status(answer.Code), answer.Body.Len()/2)
 		end(f.status(answer.Code), kind)
+		send(w, answer, f.status(answer.Code), answer.Body.Len()/2)
 		panic(http.ErrAbortHandler)
 	case "delay":
-		send(w, answer, answer.Code, answer.Body.Len())
 		end(answer.Code, kind)
+		send(w, answer, answer.Code, answer.Body.Len())
 	default:
 		if f.Body == "" {
 			answer.Body.Reset()
 		}
-		send(w, answer, f.status(http.StatusInternalServerError), answer.Body.Len())
 		end(f.status(http.StatusInternalServerError), kind)
+		send(w, answer, f.status(http.StatusInternalServerError), answer.Body.Len())
 	}
 }
 
@@ -249,8 +213,8 @@ func send(w http.ResponseWriter, answer *httptest.ResponseRecorder, status, n in
 // stream writes Huge bytes, without a length, until they are out or the client goes.
 func (f *Fault) stream(w http.ResponseWriter, end func(status int, fault string)) {
 	w.Header().Set("Content-Type", "application/octet-stream")
-	w.WriteHeader(f.status(http.StatusOK))
 	end(f.status(http.StatusOK), "huge")
+	w.WriteHeader(f.status(http.StatusOK))
 	chunk := bytes.Repeat([]byte("A"), 64<<10)
 	for left := f.Huge; left > 0; left -= int64(len(chunk)) {
 		if _, err := w.Write(chunk[:min(left, int64(len(chunk)))]); err != nil {

@@ -110,23 +110,36 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	end := s.record(r, params)
 	fault := s.strike(r.URL.Path, params)
 	if fault == nil {
-		out := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		out := &statusWriter{ResponseWriter: w, end: end}
 		s.cfg.Handler.ServeHTTP(out, r)
-		end(out.status, "")
+		out.note(http.StatusOK)
 		return
 	}
 	fault.serve(w, r, s.cfg.Handler, end)
 }
 
-// statusWriter remembers the status that was sent.
+// statusWriter notes the status just before it is sent, so that a client that has its answer finds its call complete.
 type statusWriter struct {
 	http.ResponseWriter
-	status int
+	end   func(status int, fault string)
+	noted bool
+}
+
+func (w *statusWriter) note(status int) {
+	if !w.noted {
+		w.noted = true
+		w.end(status, "")
+	}
 }
 
 func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
+	w.note(status)
 	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Write(b []byte) (int, error) {
+	w.note(http.StatusOK)
+	return w.ResponseWriter.Write(b)
 }
 
 // Unwrap lets http.ResponseController reach the connection.
@@ -152,7 +165,7 @@ func (s *Server) record(r *http.Request, params url.Values) func(status int, fau
 	s.total++
 	n := s.total
 	if len(s.calls) == keep {
-		s.calls = append(s.calls[:0], s.calls[1:]...)
+		s.calls = s.calls[1:] // append moves the rest to a new array now and then, which frees the old
 	}
 	s.calls = append(s.calls, Call{N: n, Time: s.cfg.Now(), Method: r.Method, Path: r.URL.Path, Query: params,
 		IdempotencyKey: r.Header.Get("Idempotency-Key")})
