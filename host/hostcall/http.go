@@ -1,0 +1,289 @@
+package hostcall
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/riposte-soar/riposte/host/capability"
+	"github.com/riposte-soar/riposte/pdk/abi"
+)
+
+// Limits of http.fetch. A manifest or a grant may set the first one, up to the second.
+const (
+	defaultResponse  = 8 << 20
+	maxResponse      = 64 << 20
+	maxRequestHeader = 64 << 10
+)
+
+// fetch is http.fetch.
+type fetch struct {
+	abi.HTTPRequest
+	target capability.Target
+	named  bool
+	effect abi.Effect
+	header http.Header
+	body   []byte
+}
+
+func (f *fetch) capability() (kind, id string) { return "http", f.Capability }
+
+func (f *fetch) summary() string {
+	t, r := capability.ParseTarget(f.URL)
+	if r != nil {
+		return f.Method
+	}
+	t.Query = ""
+	return f.Method + " " + t.String()
+}
+
+// hostOwned says that a header is the host's to set.
+func hostOwned(name string) bool {
+	switch http.CanonicalHeaderKey(name) {
+	case "Host", "Content-Length", "Transfer-Encoding", "Te", "Trailer", "Connection", "Keep-Alive", "Upgrade", "Proxy-Connection",
+		"Proxy-Authorization", "Proxy-Authenticate", "Expect", "Accept-Encoding", "Idempotency-Key", "X-Idempotency-Key":
+		return true
+	}
+	return strings.HasPrefix(http.CanonicalHeaderKey(name), "Proxy-")
+}
+
+func validHeaderName(name string) bool { return httpguts.ValidHeaderFieldName(name) }
+
+func (f *fetch) authorise(r *capability.Right) (abi.Effect, *abi.Fault) {
+	target, refusal := capability.ParseTarget(f.URL)
+	if refusal != nil {
+		return "", refusal.Fault()
+	}
+	if f.effect, f.named, refusal = r.HTTP.Allow(f.Method, target); refusal != nil {
+		return "", refusal.Fault()
+	}
+	f.target = target
+	var fault *abi.Fault
+	if f.body, fault = content(f.Body); fault != nil {
+		return "", fault
+	}
+	return f.effect, f.readHeaders(r.Auth)
+}
+
+// readHeaders takes the guest's headers, but for those that are the host's.
+func (f *fetch) readHeaders(auth *abi.Auth) *abi.Fault {
+	f.header = make(http.Header, len(f.Headers)+2)
+	size := 0
+	for name, value := range f.Headers {
+		size += len(name) + len(value)
+		switch {
+		case !validHeaderName(name) || !httpguts.ValidHeaderFieldValue(value):
+			return abi.NewFault(abi.Invalid, "a header has a name or a value that HTTP does not allow", "line ends, for example")
+		case hostOwned(name) || authHeader(auth) == http.CanonicalHeaderKey(name):
+			return &abi.Fault{Kind: abi.Refused, Message: "header " + name + " is set by the host", Hint: "leave it out", Where: "header"}
+		}
+		if _, twice := f.header[http.CanonicalHeaderKey(name)]; twice {
+			return abi.NewFault(abi.Invalid, "header "+name+" is given twice", "")
+		}
+		f.header.Set(name, value)
+	}
+	if size > maxRequestHeader {
+		return abi.NewFault(abi.TooLarge, fmt.Sprintf("the headers have more than %d bytes", maxRequestHeader), "")
+	}
+	if auth != nil && strings.HasPrefix(auth.Inject, "query:") {
+		if values, err := url.ParseQuery(f.target.Query); err != nil || values.Has(auth.Inject[len("query:"):]) {
+			return &abi.Fault{Kind: abi.Refused, Message: "the query has the parameter that the host sets, or cannot be read", Hint: "leave it out"}
+		}
+	}
+	return nil
+}
+
+// hop is one request of a fetch: the first, or one that a redirect asked for.
+type hop struct {
+	method string
+	target capability.Target
+	named  bool
+	header http.Header
+	body   []byte
+}
+
+func (f *fetch) perform(ctx context.Context, s *Session, g granted, key string) (any, *abi.Fault) {
+	if f.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(min(f.Timeout, 24*3600*1000))*time.Millisecond)
+		defer cancel()
+	}
+	sent := false // a request may have left
+	if f.effect == abi.Unsafe {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent = true }})
+	}
+	h := hop{method: f.Method, target: f.target, named: f.named, header: f.header, body: f.body}
+	if f.effect == abi.Keyed {
+		h.header.Set("Idempotency-Key", key)
+	}
+	for followed := 0; ; followed++ {
+		response, fault := f.do(ctx, s, g, h)
+		if fault == nil && response.next != nil {
+			if followed >= g.right.HTTP.Redirects {
+				fault = refused("redirect", fmt.Sprintf("%s redirects once more, after %d", h.target.HostPort(), followed))
+			} else {
+				fault = f.follow(g.right.HTTP, &h, response.next)
+			}
+		}
+		switch {
+		case fault != nil && sent && fault.Kind != abi.Refused:
+			return nil, &abi.Fault{Kind: abi.InDoubt, Message: fault.Message + "; the request may have been carried out",
+				Hint: "look at the target whether it happened"}
+		case fault != nil:
+			return nil, fault
+		case response.next == nil:
+			return response.value, nil
+		}
+	}
+}
+
+// answer is a response, or the redirect that is to be followed.
+type answer struct {
+	value *abi.HTTPResponse
+	next  *redirect
+}
+
+type redirect struct {
+	status   int
+	location string
+}
+
+// do sends one request. The secret goes only where the first request was allowed to go.
+func (f *fetch) do(ctx context.Context, s *Session, g granted, h hop) (*answer, *abi.Fault) {
+	where := h.target.HostPort()
+	if auth := g.right.Auth; auth != nil && h.target.SameOrigin(f.target) {
+		var fault *abi.Fault
+		if h, fault = s.inject(auth, h); fault != nil {
+			return nil, fault
+		}
+	}
+	request := (&http.Request{
+		Method: h.method, Header: h.header, Host: h.target.Authority(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		URL: &url.URL{Scheme: h.target.Scheme, Host: h.target.Authority(), RawQuery: h.target.Query},
+	}).WithContext(ctx)
+	setPath(request.URL, h.target.Path)
+	if len(h.body) > 0 {
+		request.ContentLength = int64(len(h.body))
+		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(h.body)), nil }
+		request.Body, _ = request.GetBody()
+	}
+	response, err := s.o.Services.transport(g.tls, h.named, f.effect == abi.Unsafe).RoundTrip(request)
+	if err != nil {
+		return nil, netFault(ctx, err, where)
+	}
+	defer func() { _ = response.Body.Close() }()
+	location := response.Header.Get("Location")
+	if g.right.HTTP.Redirects > 0 && location != "" && isRedirect(response.StatusCode) {
+		return &answer{next: &redirect{response.StatusCode, location}}, nil
+	}
+	value, fault := f.read(ctx, s, g.right.HTTP, response, where)
+	return &answer{value: value}, fault
+}
+
+// setPath gives the URL the escaped path as it stands, so that what is sent is what was authorised.
+func setPath(u *url.URL, escaped string) {
+	u.RawPath = escaped
+	path, err := url.PathUnescape(escaped)
+	if err != nil {
+		path = escaped
+	}
+	u.Path = path
+}
+
+// read takes in the response, up to its limit after decompression, and masks the echoes of secrets in its body before it is put into JSON.
+func (f *fetch) read(ctx context.Context, s *Session, right *capability.HTTP, response *http.Response, where string) (*abi.HTTPResponse, *abi.Fault) {
+	if coding := response.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return nil, &abi.Fault{Kind: abi.Unavailable, Message: where + " answers in a content encoding that was not asked for"}
+	}
+	limit := int64(defaultResponse)
+	if right.MaxBytes > 0 {
+		limit = min(right.MaxBytes, maxResponse)
+	}
+	tooLarge := func() *abi.Fault {
+		return abi.NewFault(abi.TooLarge, fmt.Sprintf("%s answers more than %d bytes", where, limit), "ask for less, or raise max_bytes of the capability")
+	}
+	if response.ContentLength > limit {
+		return nil, tooLarge()
+	}
+	var body bytes.Buffer
+	if response.ContentLength > 0 {
+		body.Grow(int(response.ContentLength) + bytes.MinRead)
+	}
+	n, err := io.Copy(&body, io.LimitReader(response.Body, limit+1))
+	switch {
+	case n > limit:
+		return nil, tooLarge()
+	case err != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded):
+		return nil, abi.NewFault(abi.Unavailable, fmt.Sprintf("%s broke off its answer (status %d) after %d bytes", where, response.StatusCode, n), "")
+	case err != nil:
+		return nil, netFault(ctx, err, where)
+	}
+	value := &abi.HTTPResponse{Status: response.StatusCode, Headers: make(map[string]string, len(response.Header))}
+	for name, values := range response.Header {
+		value.Headers[strings.ToLower(name)] = s.redactor.String(strings.Join(values, ", "))
+	}
+	value.Body = payload(s.redactor.Bytes(body.Bytes()))
+	return value, nil
+}
+
+func isRedirect(status int) bool {
+	switch status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return false
+}
+
+// follow makes the next request of a redirect (RFC 9110, section 15.4), if the right covers it. Off the first origin the guest's headers
+// stay behind, as the secret does.
+func (f *fetch) follow(right *capability.HTTP, h *hop, to *redirect) *abi.Fault {
+	base, err := url.Parse(h.target.String())
+	if err != nil {
+		return abi.NewFault(abi.Internal, "a URL that was sent cannot be read", "")
+	}
+	next, err := base.Parse(to.location)
+	if err != nil {
+		return abi.NewFault(abi.Unavailable, h.target.HostPort()+" redirects to what is no URL", "")
+	}
+	method, body := h.method, h.body
+	if to.status == http.StatusSeeOther && method != "HEAD" || to.status < http.StatusSeeOther && method == "POST" {
+		method, body = "GET", nil
+	}
+	target, refusal := capability.ParseTarget(next.String())
+	if refusal == nil {
+		var effect abi.Effect
+		effect, h.named, refusal = right.Allow(method, target)
+		if refusal == nil && capability.Rank(effect) > capability.Rank(f.effect) {
+			return refused(capability.Method, "the redirect leads to a request of another effect")
+		}
+	}
+	if refusal != nil {
+		fault := refusal.Fault()
+		fault.Message = h.target.HostPort() + " redirects to what is not granted: " + fault.Message
+		return fault
+	}
+	header := h.header.Clone()
+	if body == nil {
+		header.Del("Content-Type")
+	}
+	if !target.SameOrigin(f.target) {
+		for name := range header {
+			switch name {
+			case "Accept", "Accept-Language", "Content-Type", "User-Agent":
+			default:
+				header.Del(name)
+			}
+		}
+	}
+	h.method, h.target, h.body, h.header = method, target, body, header
+	return nil
+}

@@ -1,0 +1,95 @@
+package hostcall
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/riposte-soar/riposte/pdk/abi"
+)
+
+// Quotas of what a guest may leave in one invocation without any capability.
+const (
+	MaxLogLines      = 1000
+	MaxLogBytes      = 256 << 10
+	MaxEmissions     = 2000
+	MaxEvidenceBytes = 16 << 20
+	MaxEmissionText  = 8 << 10 // of each text of an emission
+)
+
+// Emission is something for the incident.
+type Emission struct {
+	Type string `json:"type"` // artifact, evidence or finding
+	abi.Emission
+}
+
+// output is what the guest leaves behind besides its result. It is not on the tape: a replay makes it again.
+type output struct {
+	logs          []abi.LogEntry
+	logBytes      int
+	emissions     []Emission
+	evidenceBytes int
+}
+
+// take carries out log.write and emit.*, which need no capability.
+func (s *Session) take(fn string, request []byte) []byte {
+	var fault *abi.Fault
+	switch kind := strings.TrimPrefix(fn, "emit."); {
+	case fn == "log.write":
+		fault = s.log(request)
+	case kind == "artifact" || kind == "evidence" || kind == "finding":
+		fault = s.emit(kind, request)
+	default:
+		fault = abi.NewFault(abi.NotFound, "there is no host function "+fn, "")
+	}
+	return reply(nil, fault)
+}
+
+func (s *Session) log(request []byte) *abi.Fault {
+	o := &s.output
+	if len(o.logs) >= MaxLogLines || o.logBytes+len(request) > MaxLogBytes {
+		return abi.NewFault(abi.Limit, fmt.Sprintf("at most %d lines and %d bytes may be logged", MaxLogLines, MaxLogBytes), "")
+	}
+	var e abi.LogEntry
+	if fault := decode(s.redactor.Bytes(request), &e); fault != nil {
+		return fault
+	}
+	if e.Level == "" {
+		e.Level = "info"
+	}
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, e.Level) {
+		return abi.NewFault(abi.Invalid, "the log level is not known", "use debug, info, warn or error")
+	}
+	o.logBytes += len(request)
+	o.logs = append(o.logs, e)
+	return nil
+}
+
+func (s *Session) emit(kind string, request []byte) *abi.Fault {
+	o := &s.output
+	e := Emission{Type: kind}
+	if fault := decode(s.redactor.Bytes(request), &e.Emission); fault != nil {
+		return fault
+	}
+	switch {
+	case len(o.emissions) >= MaxEmissions:
+		return abi.NewFault(abi.Limit, fmt.Sprintf("at most %d emissions are taken", MaxEmissions), "")
+	case o.evidenceBytes+len(e.Data) > MaxEvidenceBytes:
+		return abi.NewFault(abi.Limit, fmt.Sprintf("at most %d bytes of evidence are taken", MaxEvidenceBytes), "")
+	case max(len(e.Kind), len(e.Value), len(e.Name), len(e.Note)) > MaxEmissionText:
+		return abi.NewFault(abi.TooLarge, fmt.Sprintf("a text of the emission has more than %d bytes", MaxEmissionText), "large texts are evidence")
+	case kind != "evidence" && e.Data != nil:
+		return abi.NewFault(abi.Invalid, "only evidence has data", "")
+	case kind == "artifact" && (e.Kind == "" || e.Value == ""):
+		return abi.NewFault(abi.Invalid, "an artifact needs kind and value", "")
+	case kind == "evidence" && (e.Name == "" || e.Data == nil):
+		return abi.NewFault(abi.Invalid, "evidence needs name and data", "")
+	case kind == "finding" && e.Value == "":
+		return abi.NewFault(abi.Invalid, "a finding needs a value", "")
+	case !slices.Contains([]string{"", "benign", "suspicious", "malicious", "unknown"}, e.Verdict):
+		return abi.NewFault(abi.Invalid, "the verdict is not known", "use benign, suspicious, malicious or unknown")
+	}
+	o.evidenceBytes += len(e.Data)
+	o.emissions = append(o.emissions, e)
+	return nil
+}

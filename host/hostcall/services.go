@@ -1,0 +1,148 @@
+// Package hostcall is the one dispatcher of host functions: everything that a plugin can do to the world goes through Session.Call, which
+// authorises, records, injects secrets, performs and redacts, in this order and for every function. There is one file for each kind.
+package hostcall
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/riposte-soar/riposte/host/capability"
+	"github.com/riposte-soar/riposte/host/secret"
+	"github.com/riposte-soar/riposte/pdk/abi"
+)
+
+// KV keeps values between invocations, in name spaces that know nothing of each other.
+type KV interface {
+	// Get gives a value; ok is false if there is none, or its time is over.
+	Get(namespace, key string) (value []byte, ok bool, err error)
+	// Put keeps a value, for ever if ttl is 0. It gives an error in whose chain is ErrQuota, and changes nothing, if keys and values of the
+	// name space would then take more than quota bytes.
+	Put(namespace, key string, value []byte, ttl time.Duration, quota int64) error
+	// Delete forgets a value; one that is not there is no error.
+	Delete(namespace, key string) error
+}
+
+// ServicesOptions says what all sessions share.
+type ServicesOptions struct {
+	Network capability.Network
+	Secrets secret.Resolver  // nil: there are no secrets
+	KV      KV               // nil: kv is unavailable
+	Now     func() time.Time // nil: time.Now
+	Log     *slog.Logger     // nil: discarded
+	// Resolver looks up the names of destinations; nil is the system's.
+	Resolver *net.Resolver
+	// ResolvConf is the file that names the servers of dns.resolve where a capability names none; empty is /etc/resolv.conf.
+	ResolvConf string
+}
+
+// Services are the long-lived parts behind all sessions: connections, pools and what was worked out about connectors. They may be used
+// concurrently.
+type Services struct {
+	o ServicesOptions
+
+	mu         sync.Mutex
+	plans      map[planKey]*plan
+	transports map[transportKey]*http.Transport
+	pools      map[poolKey]*pool
+	closed     bool
+}
+
+// maxPlans bounds the cache of plans; when it is full it starts again.
+const maxPlans = 4096
+
+// NewServices makes them; Close ends them.
+func NewServices(o ServicesOptions) *Services {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Resolver == nil {
+		o.Resolver = net.DefaultResolver
+	}
+	if o.ResolvConf == "" {
+		o.ResolvConf = "/etc/resolv.conf"
+	}
+	return &Services{o: o, plans: map[planKey]*plan{}, transports: map[transportKey]*http.Transport{}, pools: map[poolKey]*pool{}}
+}
+
+// Close ends idle connections and pools. Sessions must have ended.
+func (s *Services) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, t := range s.transports {
+		t.CloseIdleConnections()
+	}
+	for _, p := range s.pools {
+		p.close()
+	}
+	clear(s.transports)
+	clear(s.pools)
+	clear(s.plans)
+}
+
+// dialer opens connections under the site's policy, which it applies to the address that is really dialled.
+func (s *Services) dialer(named bool) *net.Dialer {
+	return &net.Dialer{
+		KeepAlive: 30 * time.Second,
+		Resolver:  s.o.Resolver,
+		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+			to, err := netip.ParseAddrPort(address)
+			if err != nil {
+				return abi.NewFault(abi.Internal, "the address of a connection cannot be read", "")
+			}
+			if refusal := s.o.Network.Dial(to, named); refusal != nil {
+				return refusal
+			}
+			return nil
+		},
+	}
+}
+
+// planKey is what a plan depends on. A manifest is taken for immutable: whoever changes one makes a new one.
+type planKey struct {
+	manifest *abi.Manifest
+	action   string
+	sum      [sha256.Size]byte // of settings and grant
+}
+
+// planFor gives the plan of a connector and an action, worked out once.
+func (s *Services) planFor(o SessionOptions) (*plan, *abi.Fault) {
+	grant, err := json.Marshal(o.Grant)
+	if err != nil {
+		return nil, abi.NewFault(abi.Invalid, "the grant cannot be read: "+err.Error(), "")
+	}
+	h := sha256.New()
+	h.Write(o.Settings)
+	h.Write([]byte{0})
+	h.Write(grant)
+	key := planKey{manifest: o.Manifest, action: o.Action}
+	h.Sum(key.sum[:0])
+	s.mu.Lock()
+	p, ok := s.plans[key]
+	s.mu.Unlock()
+	if ok {
+		return p, nil
+	}
+	p, fault := newPlan(o, s.o.Network)
+	if fault != nil {
+		return nil, fault
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.plans) >= maxPlans {
+		clear(s.plans)
+	}
+	s.plans[key] = p
+	return p, nil
+}

@@ -1,0 +1,341 @@
+package hostcall
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/riposte-soar/riposte/host/capability"
+	"github.com/riposte-soar/riposte/host/secret"
+	"github.com/riposte-soar/riposte/host/tape"
+	"github.com/riposte-soar/riposte/pdk/abi"
+)
+
+// SessionOptions describe one invocation of an action.
+type SessionOptions struct {
+	ID        string          // of the invocation
+	Key       string          // of the work it does, the same in every attempt; the keys of its writes come from it
+	Namespace string          // of its kv values: the connector; empty is the plugin's name
+	Manifest  *abi.Manifest   // not changed afterwards
+	Action    string          // its name in the manifest
+	Settings  json.RawMessage // of the connector, with references to secrets
+	Grant     capability.Grant
+	Services  *Services
+	Tape      tape.Log
+	MaxCalls  int // host calls but for log and emit; 0 is without limit
+}
+
+// Session carries out the host calls of one invocation.
+type Session struct {
+	o    SessionOptions
+	plan *plan
+
+	mu       sync.Mutex
+	seq      int
+	elapsed  time.Duration
+	recorded map[int]record
+	fault    *abi.Fault
+	secrets  map[string]secret.Secret
+	redactor *secret.Redactor
+	output   output
+}
+
+// NewSession works out the rights of an invocation. A required setting that is missing, or a mistake in manifest, settings or grant, is a
+// fault of kind invalid.
+func NewSession(o SessionOptions) (*Session, *abi.Fault) {
+	if o.Tape == nil {
+		o.Tape = &tape.Memory{}
+	}
+	if o.Namespace == "" {
+		o.Namespace = o.Manifest.Plugin
+	}
+	p, fault := o.Services.planFor(o)
+	if fault != nil {
+		return nil, fault
+	}
+	return &Session{o: o, plan: p, recorded: records(o.Tape.Recorded())}, nil
+}
+
+// GuestSettings are the connector's settings without its secrets.
+func (s *Session) GuestSettings() json.RawMessage { return s.plan.guest }
+
+// Logs gives what the guest logged.
+func (s *Session) Logs() []abi.LogEntry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.output.logs
+}
+
+// Emissions gives what the guest found for the incident.
+func (s *Session) Emissions() []Emission {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.output.emissions
+}
+
+// Calls is the number of host calls, without log and emit.
+func (s *Session) Calls() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seq
+}
+
+// Elapsed is how long the host calls took in all; in a replay how long they took when they were recorded. The guest's clock goes on by it.
+func (s *Session) Elapsed() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.elapsed
+}
+
+// Fault is set when the invocation must end with it, whatever the guest makes of it: the replay diverged, a write is in doubt after a
+// crash, or the tape cannot be written. Every later call gives it too.
+func (s *Session) Fault() *abi.Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fault
+}
+
+// Describe fills in the parts of a tape's header that the session knows: invocation, key, plugin, action, digests of grant and settings,
+// versions of secrets.
+func (s *Session) Describe(ctx context.Context, h *tape.Header) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h.Invocation, h.Key, h.Plugin, h.Action = s.o.ID, s.o.Key, s.o.Manifest.Plugin, s.o.Action
+	h.Settings = tape.Digest(s.o.Settings)
+	if grant, err := json.Marshal(s.o.Grant); err == nil {
+		h.Grant = tape.Digest(grant)
+	}
+	s.resolveSecrets(ctx)
+	for name, value := range s.secrets {
+		if h.Secrets == nil {
+			h.Secrets = map[string]string{}
+		}
+		h.Secrets[string(s.plan.secrets[name])] = value.Version()
+	}
+}
+
+// Close forgets the secrets. The session must not be called afterwards.
+func (s *Session) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.secrets, s.redactor = nil, nil
+	s.fault = abi.NewFault(abi.Internal, "the session is closed", "")
+}
+
+// operation is one host call whose request was read.
+type operation interface {
+	// capability gives kind and id of the requirement that it falls under.
+	capability() (kind, id string)
+	// authorise decides, and gives the effect of this very request.
+	authorise(r *capability.Right) (abi.Effect, *abi.Fault)
+	// summary says in one line what is asked, without a query.
+	summary() string
+	// perform does it. key goes with a write. The answer is redacted by the dispatcher.
+	perform(ctx context.Context, s *Session, g granted, key string) (any, *abi.Fault)
+}
+
+// parse reads the request of a function that needs a capability. The second result is its request as the digest takes it.
+func parse(fn string, request []byte) (operation, any, *abi.Fault) {
+	switch fn {
+	case "http.fetch":
+		op := &fetch{}
+		return op, &op.HTTPRequest, decode(request, &op.HTTPRequest)
+	case "dns.resolve":
+		op := &resolve{}
+		return op, &op.DNSRequest, decode(request, &op.DNSRequest)
+	case "tcp.exchange":
+		op := &exchange{}
+		return op, &op.TCPRequest, decode(request, &op.TCPRequest)
+	case "sql.query":
+		op := &query{}
+		return op, &op.SQLRequest, decode(request, &op.SQLRequest)
+	case "mail.send":
+		op := &send{}
+		return op, &op.MailRequest, decode(request, &op.MailRequest)
+	case "kv.get", "kv.put", "kv.delete":
+		op := &keep{verb: strings.TrimPrefix(fn, "kv.")}
+		return op, &op.KVRequest, decode(request, &op.KVRequest)
+	}
+	return nil, json.RawMessage(request), abi.NewFault(abi.NotFound, "there is no host function "+fn, "")
+}
+
+// maxRequest bounds the JSON of one request.
+const maxRequest = 16 << 20
+
+// Call carries out a host function, such as "http.fetch", and gives an abi.Reply as JSON. A refusal is a reply like any other.
+func (s *Session) Call(ctx context.Context, fn string, request []byte) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fault != nil {
+		return reply(nil, s.fault)
+	}
+	if len(request) > maxRequest {
+		return reply(nil, abi.NewFault(abi.TooLarge, fmt.Sprintf("the request has %d bytes; at most %d are taken", len(request), maxRequest), ""))
+	}
+	if fn == "log.write" || strings.HasPrefix(fn, "emit.") {
+		return s.take(fn, request)
+	}
+	if s.o.MaxCalls > 0 && s.seq >= s.o.MaxCalls {
+		return reply(nil, abi.NewFault(abi.Limit, fmt.Sprintf("the limit of %d host calls is reached", s.o.MaxCalls), "the manifest may ask for more, in limits.host_calls"))
+	}
+	s.seq++
+	op, typed, fault := parse(fn, request)
+	call := &tape.Call{Function: fn}
+	document := request
+	if fault == nil {
+		_, call.Capability = op.capability()
+		call.Summary = op.summary()
+		if document, fault = marshal(typed); fault != nil {
+			return reply(nil, fault)
+		}
+	}
+	call.Digest = tape.Digest(document)
+	if past, ok := s.recorded[s.seq]; ok {
+		return s.again(ctx, past, op, call, fault)
+	}
+	g, fault := s.authorise(op, call, fault)
+	if fault != nil {
+		return s.refuse(call, fault)
+	}
+	s.resolveSecrets(ctx)
+	entry := tape.Entry{Kind: tape.BeginKind, Seq: s.seq, Call: call}
+	call.Summary = s.redactor.String(call.Summary)
+	call.Request = entry.NewBody(s.redactor.Bytes(document))
+	if fault := s.record(entry, call.Effect.Writes()); fault != nil {
+		return reply(nil, fault)
+	}
+	return s.perform(ctx, op, g, call)
+}
+
+// authorise decides whether the call may be made, and completes it by effect and key.
+func (s *Session) authorise(op operation, call *tape.Call, fault *abi.Fault) (granted, *abi.Fault) {
+	if fault != nil {
+		return granted{}, fault
+	}
+	kind, id := op.capability()
+	if kind == "kv" {
+		id = s.plan.kv
+		call.Capability = id
+	}
+	g, ok := s.plan.rights[id]
+	switch {
+	case !ok:
+		return g, refused(capability.NotAsked, fmt.Sprintf("the plugin does not ask for a capability %q of kind %s", id, kind))
+	case g.fault != nil:
+		return g, g.fault
+	case g.right.Kind != kind:
+		return g, refused(capability.NotAsked, fmt.Sprintf("capability %q is of kind %s, not %s", id, g.right.Kind, kind))
+	}
+	effect, fault := op.authorise(g.right)
+	if fault != nil {
+		return g, fault
+	}
+	if kind != "kv" && capability.Rank(effect) > capability.Rank(s.plan.action.Effect) {
+		return g, refused(capability.NotAsked, fmt.Sprintf("action %s has the effect %s, this call has %s", s.o.Action, s.plan.action.Effect, effect))
+	}
+	call.Effect = effect
+	if effect.Writes() {
+		call.Key = tape.WriteKey(s.o.Key, s.seq)
+	}
+	return g, nil
+}
+
+// refuse records a refusal, which is an end without a begin.
+func (s *Session) refuse(call *tape.Call, fault *abi.Fault) []byte {
+	answer := reply(nil, fault)
+	entry := tape.Entry{Kind: tape.EndKind, Seq: s.seq, Call: call}
+	entry.Reply = entry.NewBody(answer)
+	if fault := s.record(entry, false); fault != nil {
+		return reply(nil, fault)
+	}
+	return answer
+}
+
+// perform does what was authorised and begun, and records its end.
+func (s *Session) perform(ctx context.Context, op operation, g granted, call *tape.Call) []byte {
+	start := s.o.Services.o.Now()
+	value, fault := op.perform(ctx, s, g, call.Key)
+	duration := max(s.o.Services.o.Now().Sub(start), 0)
+	return s.end(call, s.redact(reply(value, fault)), duration)
+}
+
+func (s *Session) end(call *tape.Call, answer []byte, duration time.Duration) []byte {
+	s.elapsed += duration
+	entry := tape.Entry{Kind: tape.EndKind, Seq: s.seq, Duration: duration}
+	entry.Reply = entry.NewBody(answer)
+	// The end of a write that must not be repeated is made sure of, so that a crash a moment later does not leave it in doubt.
+	if fault := s.record(entry, call.Effect == abi.Unsafe); fault != nil {
+		return reply(nil, fault)
+	}
+	return answer
+}
+
+// record appends to the tape; a session whose tape cannot be written does nothing more.
+func (s *Session) record(e tape.Entry, durable bool) *abi.Fault {
+	err := s.o.Tape.Append(e, durable)
+	if err == nil {
+		return nil
+	}
+	fault := abi.AsFault(err)
+	if fault.Kind == abi.Internal {
+		fault = abi.NewFault(abi.Internal, "the tape cannot be written", "")
+		s.o.Services.o.Log.Error("tape cannot be written", "invocation", s.o.ID, "error", err)
+	}
+	s.fault = fault
+	return fault
+}
+
+// redact masks echoes of secrets in a reply.
+func (s *Session) redact(answer []byte) []byte {
+	masked := s.redactor.Bytes(answer)
+	if len(masked) != len(answer) && !json.Valid(masked) {
+		return reply(nil, abi.NewFault(abi.Failed, "the answer echoes a secret in a way that cannot be masked", ""))
+	}
+	return masked
+}
+
+// resolveSecrets gets the connector's secrets once for the session. One that cannot be had is missed when it is injected.
+func (s *Session) resolveSecrets(ctx context.Context) {
+	if s.secrets != nil || len(s.plan.secrets) == 0 || s.o.Services.o.Secrets == nil {
+		return
+	}
+	s.secrets = make(map[string]secret.Secret, len(s.plan.secrets))
+	for name, ref := range s.plan.secrets {
+		value, err := s.o.Services.o.Secrets.Resolve(ctx, ref)
+		if err != nil {
+			s.o.Services.o.Log.Warn("secret cannot be had", "setting", name, "reference", string(ref), "error", err)
+			continue
+		}
+		s.secrets[name] = value
+	}
+	s.redactor = s.plan.redactorFor(s.secrets)
+}
+
+// secretFor gives the secret that a capability injects.
+func (s *Session) secretFor(auth *abi.Auth) (secret.Secret, *abi.Fault) {
+	value, ok := s.secrets[auth.Secret]
+	ref, known := s.plan.secrets[auth.Secret]
+	switch {
+	case !known:
+		return value, &abi.Fault{Kind: abi.Refused, Message: "the secret setting " + auth.Secret + " is not set", Hint: "complete the connector's settings"}
+	case !ok:
+		return value, &abi.Fault{Kind: abi.Unavailable, Message: "the secret of setting " + auth.Secret + " cannot be had", Hint: "check " + string(ref)}
+	case len(value.Reveal()) < secret.MinLength:
+		return value, &abi.Fault{Kind: abi.Invalid, Message: "the secret of setting " + auth.Secret + " is too short",
+			Hint: fmt.Sprintf("it needs %d characters, so that echoes of it can be masked", secret.MinLength)}
+	}
+	return value, nil
+}
+
+// setting gives a setting as text.
+func (s *Session) setting(name string) (string, *abi.Fault) {
+	v, ok := s.plan.settings.Lookup(name)
+	text, isText := v.(string)
+	if !ok || !isText {
+		return "", &abi.Fault{Kind: abi.Refused, Message: "the setting " + name + " is not set", Hint: "complete the connector's settings"}
+	}
+	return text, nil
+}

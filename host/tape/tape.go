@@ -1,0 +1,218 @@
+// Package tape records what one invocation asked of the host and what it was answered: canonical JSON lines, chained by their hashes. A tape
+// is a test fixture, evidence, the means to go on after a crash, and the proof that a replay gives the same.
+package tape
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/riposte-soar/riposte/pdk/abi"
+)
+
+// Kind is what an entry says.
+type Kind string
+
+// The kinds of entries.
+const (
+	HeaderKind Kind = "header" // what runs; the first entry
+	BeginKind  Kind = "begin"  // a call was authorised and is about to be performed
+	EndKind    Kind = "end"    // its answer; alone, without a begin, it is a refusal
+)
+
+// InlineLimit is the size in bytes above which a request or a reply becomes a blob.
+const InlineLimit = 4 << 10
+
+// Entry is one line.
+type Entry struct {
+	// Prev is the digest of the line before, empty for the first. A Log sets it.
+	Prev   string  `json:"prev"`
+	Kind   Kind    `json:"kind"`
+	Header *Header `json:"header,omitempty"`
+	// Seq counts the calls of the invocation, from 1.
+	Seq int `json:"seq,omitempty"`
+	// Call is set in a begin, and in the end of a refusal.
+	Call *Call `json:"call,omitempty"`
+	// Reply is the abi.Reply as the guest got it, redacted; in an end.
+	Reply *Body `json:"reply,omitempty"`
+	// Duration is how long the call took, in nanoseconds; the guest's clock goes on by it, in a replay too.
+	Duration time.Duration `json:"duration_ns,omitempty"`
+
+	// Blobs are the contents that Body.Blob names, by digest. They are stored beside the line.
+	Blobs map[string][]byte `json:"-"`
+}
+
+// Header says what runs: with equal headers and replies an invocation gives equal results.
+type Header struct {
+	Invocation string            `json:"invocation"`
+	Key        string            `json:"key"` // of the invocation; the keys of its writes come from it
+	Plugin     string            `json:"plugin"`
+	Action     string            `json:"action"`
+	Module     string            `json:"module,omitempty"` // digests …
+	Meter      string            `json:"meter,omitempty"`
+	Manifest   string            `json:"manifest,omitempty"`
+	Grant      string            `json:"grant,omitempty"`
+	Settings   string            `json:"settings,omitempty"`
+	Input      string            `json:"input,omitempty"`
+	Secrets    map[string]string `json:"secrets,omitempty"` // versions, by reference
+	Seed       uint64            `json:"seed"`
+	Start      time.Time         `json:"start"`
+}
+
+// Call is what was asked.
+type Call struct {
+	Function   string     `json:"fn"`
+	Capability string     `json:"capability,omitempty"`
+	Effect     abi.Effect `json:"effect,omitempty"`
+	// Digest is that of the request before redaction, so that a replay without the secrets compares equal.
+	Digest string `json:"digest"`
+	// Key goes with a write, so that a repetition can be known as one.
+	Key string `json:"key,omitempty"`
+	// Summary says in one line what is asked, without a query or a secret.
+	Summary string `json:"summary,omitempty"`
+	Request *Body  `json:"request,omitempty"` // redacted
+}
+
+// Body is a JSON document: inline, or as the digest of a blob.
+type Body struct {
+	Inline json.RawMessage `json:"inline,omitempty"`
+	Blob   string          `json:"blob,omitempty"`
+	Size   int             `json:"size,omitempty"` // of the blob, in bytes
+}
+
+// NewBody takes a document into an entry: as a blob if it is over InlineLimit.
+func (e *Entry) NewBody(document []byte) *Body {
+	if len(document) <= InlineLimit {
+		return &Body{Inline: document}
+	}
+	digest := Digest(document)
+	if e.Blobs == nil {
+		e.Blobs = map[string][]byte{}
+	}
+	e.Blobs[digest] = document
+	return &Body{Blob: digest, Size: len(document)}
+}
+
+// Document gives the bytes of a body of this entry, or nil if its blob is not there.
+func (e *Entry) Document(b *Body) []byte {
+	switch {
+	case b == nil:
+		return nil
+	case b.Blob != "":
+		return e.Blobs[b.Blob]
+	}
+	return b.Inline
+}
+
+// Log keeps the entries of one invocation. Append with durable returns when the entry and all before it are on disk. Recorded gives what an
+// earlier attempt at the same invocation left, with its blobs, and nothing that this one appended.
+type Log interface {
+	Append(e Entry, durable bool) error
+	Recorded() []Entry
+}
+
+// Digest is "sha256:" and the hexadecimal hash of data.
+func Digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// WriteKey is the key of the write seq of an invocation: the same in every attempt at it, and 32 hexadecimal characters.
+func WriteKey(invocation string, seq int) string {
+	sum := sha256.Sum256([]byte(invocation + "/" + strconv.Itoa(seq)))
+	return hex.EncodeToString(sum[:16])
+}
+
+// Chain makes the lines of a tape. The zero value begins one.
+type Chain struct{ prev string }
+
+// Line sets e.Prev and gives the entry as a line with its end.
+func (c *Chain) Line(e *Entry) ([]byte, error) {
+	e.Prev = c.prev
+	line, err := encode(e)
+	if err != nil {
+		return nil, err
+	}
+	c.prev = Digest(line)
+	return append(line, '\n'), nil
+}
+
+// encode is the canonical form: the members in the order of the type, no spaces, nothing escaped that need not be.
+func encode(e *Entry) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(e); err != nil {
+		return nil, fmt.Errorf("tape: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// Memory is a Log in memory. The zero value is empty; it may be used concurrently.
+type Memory struct {
+	mu       sync.Mutex
+	recorded []Entry
+	entries  []Entry
+	chain    Chain
+}
+
+// Resume gives a Log that goes on behind what was recorded.
+func Resume(recorded []Entry) *Memory {
+	m := &Memory{recorded: recorded}
+	for i := range recorded {
+		e := recorded[i]
+		if _, err := m.chain.Line(&e); err != nil {
+			continue // an entry that was read from a tape can be written
+		}
+	}
+	return m
+}
+
+// Append keeps the entry.
+func (m *Memory) Append(e Entry, _ bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, err := m.chain.Line(&e); err != nil {
+		return err
+	}
+	m.entries = append(m.entries, e)
+	return nil
+}
+
+// Recorded gives what Resume was given.
+func (m *Memory) Recorded() []Entry { return m.recorded }
+
+// Entries gives everything: what was recorded and what was appended.
+func (m *Memory) Entries() []Entry {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append(m.recorded[:len(m.recorded):len(m.recorded)], m.entries...)
+}
+
+// Replay is a Log that only answers from what was recorded: whatever goes beyond it has diverged.
+type Replay struct{ recorded []Entry }
+
+// NewReplay makes a strict replay of a whole tape.
+func NewReplay(recorded []Entry) *Replay { return &Replay{recorded} }
+
+// Recorded gives the tape.
+func (r *Replay) Recorded() []Entry { return r.recorded }
+
+// Append always fails.
+func (r *Replay) Append(e Entry, _ bool) error {
+	asked := "something"
+	if e.Call != nil {
+		asked = e.Call.Describe()
+	}
+	return &abi.Fault{Kind: abi.Diverged, Message: fmt.Sprintf("call %d asks %s, but the tape has no such call", e.Seq, asked)}
+}
+
+// Describe says in one line what was asked.
+func (c *Call) Describe() string {
+	return fmt.Sprintf("%s %s %s", c.Function, c.Summary, c.Digest)
+}
