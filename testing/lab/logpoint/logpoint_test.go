@@ -169,7 +169,7 @@ func TestPivots(t *testing.T) {
 	}
 	row := first.Rows[0] // the largest count
 	want := map[string]any{"destination_address": "203.0.113.66", "count()": 3.0, "_group": []any{"203.0.113.66"},
-		"_type_num": " count()", "_type_ip": " destination_address", "_type_str": " destination_address"}
+		"_type_num": " count()", "_type_ip": " destination_address", "_type_str": " count() destination_address"}
 	if !reflect.DeepEqual(row, want) {
 		t.Errorf("row %v, want %v", row, want)
 	}
@@ -326,8 +326,8 @@ func TestLimitAndSimpleRow(t *testing.T) {
 		t.Errorf("row %v", row)
 	}
 	begun = ask(t, s, map[string]any{"query": "| chart count() by source_port", "time_range": "Last 30 minutes", "limit": 3})
-	if a := ask(t, s, map[string]any{"search_id": begun.SearchID}); len(a.Rows) != 17 {
-		t.Errorf("the limit cut a chart to %d rows", len(a.Rows))
+	if a := ask(t, s, map[string]any{"search_id": begun.SearchID}); len(a.Rows) != 17 || a.Rows[0]["source_port"] != 40980.0 {
+		t.Errorf("the limit cut a chart to %d rows, first %v", len(a.Rows), a.Rows[0])
 	}
 }
 

@@ -70,10 +70,7 @@ func (p *plan) simple(e event) map[string]any {
 		if p.only != nil && !slices.Contains(p.only, name) && name != "log_ts" {
 			continue
 		}
-		row[name] = v
-		if isNumber(name) {
-			row[name], _ = strconv.ParseInt(v, 10, 64) // was formatted from one
-		}
+		row[name] = value(name, v)
 	}
 	return typed(row)
 }
@@ -88,10 +85,9 @@ func typed(row map[string]any) map[string]any {
 		case strings.HasSuffix(name, "_address") || strings.HasSuffix(name, "_ip"):
 			ip = append(ip, name)
 		default:
-			if _, ok := row[name].(int64); ok {
+			str = append(str, name)
+			if _, ok := row[name].(int64); ok { // a column of a chart is listed as both
 				num = append(num, name)
-			} else {
-				str = append(str, name)
 			}
 		}
 	}
@@ -103,6 +99,15 @@ func typed(row map[string]any) map[string]any {
 		}
 	}
 	return row
+}
+
+// value gives numbers as numbers.
+func value(field, text string) any {
+	if isNumber(field) {
+		n, _ := strconv.ParseInt(text, 10, 64) // the text was made of a number
+		return n
+	}
+	return text
 }
 
 func isNumber(field string) bool {
@@ -129,7 +134,7 @@ func (c *chart) rows(events []event) []map[string]any {
 		row := map[string]any{}
 		names := []string{}
 		for _, field := range c.group {
-			row[field] = members[0].fields[field]
+			row[field] = value(field, members[0].fields[field])
 			names = append(names, members[0].fields[field])
 		}
 		for _, call := range c.calls {
