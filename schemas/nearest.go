@@ -3,7 +3,7 @@ package schemas
 // Nearest gives the candidate that differs least from word by single letters (inserted, left out, changed or swapped), or "" if none is near
 // enough to be what was meant.
 func Nearest(word string, candidates []string) string {
-	best, distance := "", len(word)/3+2
+	best, distance := "", max(len(word)/3+1, 2)
 	for _, c := range candidates {
 		if d := editDistance(word, c, distance+1); d < distance || (d == distance && best != "" && c < best) {
 			best, distance = c, d
