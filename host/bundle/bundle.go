@@ -1,0 +1,245 @@
+// Package bundle is the plugin package: one WebAssembly module that carries its manifest in the custom section riposte.manifest. A package
+// is known by the SHA-256 of its bytes, and everything about it that can be checked without running it is checked when it is opened.
+package bundle
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/riposte-soar/riposte/pdk/abi"
+)
+
+// Limits of a package.
+const (
+	MaxBytes    = 64 << 20 // of the whole file
+	MaxManifest = 1 << 20  // of the manifest, in JSON or YAML
+	MaxPages    = 16_384   // of 64 KiB of linear memory to begin with: 1 GiB; the host's own limit is lower
+	maxTable    = 1 << 18  // elements of tables to begin with
+)
+
+// Bundle is a package that passed every check. It is immutable.
+type Bundle struct {
+	Digest   string // "sha256:" and 64 hexadecimal digits
+	Manifest abi.Manifest
+	Size     int
+
+	load    func() ([]byte, error)
+	schemas *schemas
+	asks    Needs
+	extism  bool
+}
+
+// Extism says that the module was written for Extism and knows nothing of us: it imports none of our host modules. Its input is then the
+// parameters and not a call, its output the result itself.
+func (b *Bundle) Extism() bool { return b.extism }
+
+// Needs is what a module declares to need before it runs.
+type Needs struct {
+	Pages uint64 // linear memory to begin with, in pages of 64 KiB
+	Table uint64 // elements of tables to begin with
+}
+
+// Needs tells what the module asks for at its start.
+func (b *Bundle) Needs() Needs { return b.asks }
+
+// Name is plugin@version.
+func (b *Bundle) Name() string { return b.Manifest.Plugin + "@" + b.Manifest.Version }
+
+// Open checks a package. The error joins one *abi.Fault for each thing that is wrong.
+func Open(file []byte) (*Bundle, error) {
+	return OpenFunc(func() ([]byte, error) { return file, nil })
+}
+
+// OpenFile opens a package on disk. Its bytes are not kept: they are read again, and checked against the digest, when they are needed.
+func OpenFile(path string) (*Bundle, error) {
+	return OpenFunc(func() ([]byte, error) {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		if info.Size() > MaxBytes {
+			return nil, tooLarge(path, info.Size())
+		}
+		return os.ReadFile(path)
+	})
+}
+
+// OpenFunc opens a package that load can give at any time.
+func OpenFunc(load func() ([]byte, error)) (*Bundle, error) {
+	file, err := load()
+	if err != nil {
+		return nil, err
+	}
+	if len(file) > MaxBytes {
+		return nil, tooLarge("$", int64(len(file)))
+	}
+	all, err := split(file)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := manifestOf(all)
+	if err != nil {
+		return nil, err
+	}
+	manifest, compiled, err := parseManifest(raw)
+	if err != nil {
+		return nil, err
+	}
+	m, err := parse(all)
+	if err != nil {
+		return nil, invalid("", "the module is damaged: "+err.Error(), "build it again")
+	}
+	report := &problems{}
+	checkImports(m, manifest.Requires, report)
+	checkShape(m, manifest.Actions, report)
+	if err := report.err(); err != nil {
+		return nil, err
+	}
+	b := &Bundle{Digest: digest(file), Manifest: *manifest, Size: len(file), load: load, schemas: compiled}
+	b.extism = m.importsOf(abi.ModuleExtism) && !m.importsOf("riposte:")
+	for _, l := range m.memories {
+		b.asks.Pages += l.min
+	}
+	for _, l := range m.tables {
+		b.asks.Table += l.min
+	}
+	return b, nil
+}
+
+// Module gives the bytes of the package; an error says that they are gone or not the same any more.
+func (b *Bundle) Module() ([]byte, error) {
+	file, err := b.load()
+	if err != nil {
+		return nil, err
+	}
+	if found := digest(file); found != b.Digest {
+		return nil, abi.NewFault(abi.Conflict, b.Name()+" is not the package that was opened: its digest is now "+found, "install it again")
+	}
+	return file, nil
+}
+
+// CheckParameters holds the parameters of an action against its schema.
+func (b *Bundle) CheckParameters(action string, parameters json.RawMessage) *abi.Fault {
+	return b.check(b.schemas.parameters, action, parameters, "$.parameters")
+}
+
+// CheckResult holds what an action gave back against its schema.
+func (b *Bundle) CheckResult(action string, result json.RawMessage) *abi.Fault {
+	return b.check(b.schemas.results, action, result, "$.result")
+}
+
+func (b *Bundle) check(by map[string]*Schema, action string, document json.RawMessage, root string) *abi.Fault {
+	s, ok := by[action]
+	if !ok {
+		return abi.NewFault(abi.NotFound, b.Name()+" has no action "+strconv.Quote(action), nearest(action, keysOf(b.Manifest.Actions)))
+	}
+	return s.Validate(document, root)
+}
+
+// CheckSettings holds the settings of a connector against the schema; a secret may stand there as a reference: {"secret": "env:NAME"}.
+func (b *Bundle) CheckSettings(settings json.RawMessage) *abi.Fault {
+	value, err := decodeValue(settings)
+	if err != nil {
+		return invalid("$.settings", err.Error(), "")
+	}
+	hideReferences(value, headOf(b.Manifest.Settings))
+	plain, err := json.Marshal(value)
+	if err != nil {
+		return invalid("$.settings", err.Error(), "")
+	}
+	return b.schemas.settings.Validate(plain, "$.settings")
+}
+
+// hideReferences puts strings in the place of references to secrets, where the schema says that there is a secret.
+func hideReferences(value any, shape schemaHead) {
+	object, ok := value.(map[string]any)
+	if !ok {
+		return
+	}
+	for name, property := range shape.Properties {
+		reference, ok := object[name].(map[string]any)
+		if _, named := reference["secret"].(string); ok && named && len(reference) == 1 && property.Format == "secret" {
+			object[name] = "a reference to a secret"
+			continue
+		}
+		hideReferences(object[name], property)
+	}
+}
+
+// Pack puts a manifest (JSON) into a module, in place of one that is there. The same input gives the same bytes. Nothing is checked but the
+// form of the module: Open does that.
+func Pack(module, manifest []byte) ([]byte, error) {
+	all, err := split(module)
+	if err != nil {
+		return nil, err
+	}
+	packed := append(make([]byte, 0, len(module)+len(manifest)+64), module[:8]...)
+	for _, s := range all {
+		if s.id != sectionCustom || s.name != abi.ManifestSection {
+			packed = append(packed, module[s.start:s.end]...)
+		}
+	}
+	return append(packed, custom(abi.ManifestSection, manifest)...), nil
+}
+
+func split(file []byte) ([]section, error) {
+	if len(file) >= 8 && string(file[:8]) == "\x00asm\x0d\x00\x01\x00" {
+		return nil, invalid("", "this is a WebAssembly component; plugins are core modules", "build for wasm32-wasip1")
+	}
+	all, err := sections(file)
+	if err != nil {
+		return nil, invalid("", err.Error(), "a plugin is one .wasm file; build it with riposte plugin build")
+	}
+	return all, nil
+}
+
+func manifestOf(all []section) ([]byte, error) {
+	var found [][]byte
+	for _, s := range all {
+		if s.id == sectionCustom && s.name == abi.ManifestSection {
+			found = append(found, s.body)
+		}
+	}
+	if len(found) != 1 {
+		return nil, invalid("", fmt.Sprintf("the module carries %d manifests, expected one in the custom section %s", len(found), abi.ManifestSection),
+			"pack plugin.yaml into it with riposte plugin build")
+	}
+	return found[0], nil
+}
+
+func digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+func tooLarge(where string, size int64) error {
+	f := abi.NewFault(abi.TooLarge, fmt.Sprintf("the package has %d MiB, at most %d are possible", size>>20, MaxBytes>>20), "")
+	f.Where = where
+	return f
+}
+
+// ParseSize reads a size such as "32MiB"; units are B, KiB, MiB and GiB.
+func ParseSize(s string) (int64, error) {
+	for _, unit := range []struct {
+		suffix string
+		shift  int
+	}{{"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"B", 0}} {
+		digits, ok := strings.CutSuffix(s, unit.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+		if err != nil || n <= 0 || n > math.MaxInt64>>unit.shift {
+			break
+		}
+		return n << unit.shift, nil
+	}
+	return 0, errors.New("expected a size in B, KiB, MiB or GiB")
+}
