@@ -1,0 +1,181 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/riposte-soar/riposte/host/meter"
+	"github.com/riposte-soar/riposte/pdk/abi"
+)
+
+// engine is the WebAssembly runtime with the host modules that guests import. Which guest calls is known by the context of the call.
+type engine struct {
+	runtime wazero.Runtime
+	cache   wazero.CompilationCache
+	memory  int64
+}
+
+func newEngine(o Options) (*engine, error) {
+	cache, err := wazero.NewCompilationCacheWithDir(o.CacheDir)
+	if err != nil {
+		return nil, fmt.Errorf("host: cache: %w", err)
+	}
+	ctx := context.Background()
+	config := wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(uint32(max(o.Memory>>16, 1)))
+	e := &engine{runtime: wazero.NewRuntimeWithConfig(ctx, config), cache: cache, memory: o.Memory}
+	if err := e.instantiateDoors(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("host: %w", err), e.close())
+	}
+	return e, nil
+}
+
+func (e *engine) close() error {
+	ctx := context.Background()
+	return errors.Join(e.runtime.Close(ctx), e.cache.Close(ctx))
+}
+
+// engineVersion names everything that a prepared module depends on beside the package.
+func engineVersion() string {
+	version := "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, module := range info.Deps {
+			if module.Path == "github.com/tetratelabs/wazero" {
+				version = module.Version
+			}
+		}
+	}
+	return "modules-" + version + "-" + strings.ReplaceAll(meter.Version, "/", "-")
+}
+
+// prepare rewrites a module before it is compiled: joined data segments make it quick to instantiate, counters bound what it does.
+func prepare(module []byte) ([]byte, error) {
+	merged, err := meter.MergeData(module)
+	if err != nil {
+		return nil, err
+	}
+	return meter.Instrument(merged, meter.Options{})
+}
+
+// function is the body of a host function: the parameters are on the stack, and results go there.
+type function func(ctx context.Context, g *guest, caller api.Module, stack []uint64)
+
+// The types of host functions.
+const (
+	i32 = api.ValueTypeI32
+	i64 = api.ValueTypeI64
+)
+
+// types lists value types.
+func types(t ...api.ValueType) []api.ValueType { return t }
+
+// door builds one host module.
+type door struct{ builder wazero.HostModuleBuilder }
+
+func (d door) export(name string, params, results []api.ValueType, f function) {
+	d.builder.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, caller api.Module, stack []uint64) {
+		g, ok := ctx.Value(guestKey{}).(*guest)
+		if !ok {
+			panic(abi.NewFault(abi.Internal, "a host function was called outside of an invocation", ""))
+		}
+		f(ctx, g, caller, stack)
+	}), params, results).Export(name)
+}
+
+func (e *engine) instantiateDoors(ctx context.Context) error {
+	if _, err := wasi_snapshot_preview1.Instantiate(ctx, e.runtime); err != nil {
+		return err
+	}
+	doors := map[string]func(door){abi.ModuleExtism: extismDoor, abi.ModuleMem: memoryDoor, meter.ImportModule: meterDoor}
+	for module, names := range abi.Functions() {
+		doors[module] = func(d door) {
+			kind, _, _ := strings.Cut(strings.TrimPrefix(module, "riposte:"), "/")
+			for _, name := range names {
+				d.export(name, types(i64), types(i64), hostFunction(kind+"."+name))
+			}
+		}
+	}
+	for module, define := range doors {
+		builder := e.runtime.NewHostModuleBuilder(module)
+		define(door{builder})
+		if _, err := builder.Instantiate(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hostFunction answers fn: the handle of a request in, that of a reply out.
+func hostFunction(fn string) function {
+	return func(ctx context.Context, g *guest, _ api.Module, stack []uint64) {
+		request, ok := g.blocks.get(stack[0])
+		if !ok {
+			g.stop(abi.Trap, fn+": the handle of the request is not that of a block")
+		}
+		stack[0] = g.give(g.session.Call(ctx, fn, request))
+	}
+}
+
+// memoryDoor moves whole blocks between the guest's memory and ours.
+func memoryDoor(d door) {
+	d.export("read", types(i64, i32), nil, func(_ context.Context, g *guest, caller api.Module, stack []uint64) {
+		data, ok := g.blocks.get(stack[0])
+		if !ok {
+			return
+		}
+		if memory := caller.Memory(); memory == nil || !memory.Write(uint32(stack[1]), data) {
+			g.stop(abi.Trap, "a block was read to a place outside of the memory")
+		}
+	})
+	d.export("write", types(i32, i32), types(i64), func(_ context.Context, g *guest, caller api.Module, stack []uint64) {
+		memory := caller.Memory()
+		if memory == nil {
+			g.stop(abi.Trap, "the module has no memory to write from")
+		}
+		data, ok := memory.Read(uint32(stack[0]), uint32(stack[1]))
+		if !ok {
+			g.stop(abi.Trap, "a block was written from a place outside of the memory")
+		}
+		stack[0] = g.blocks.put(data)
+	})
+}
+
+// limitedMemory is the linear memory of one guest.
+type limitedMemory struct {
+	buffer  []byte
+	limit   int64
+	peak    int64
+	refused bool
+}
+
+var _ experimental.MemoryAllocator = (*limitedMemory)(nil)
+
+// Allocate implements experimental.MemoryAllocator.
+func (m *limitedMemory) Allocate(_, _ uint64) experimental.LinearMemory { return m }
+
+// Reallocate grows the memory, or refuses to, in which case memory.grow gives -1. What a module begins with is always given: it was
+// checked before.
+func (m *limitedMemory) Reallocate(size uint64) []byte {
+	if m.buffer != nil && size > uint64(m.limit) {
+		m.refused = true
+		return nil
+	}
+	if size > uint64(cap(m.buffer)) {
+		grown := make([]byte, size, max(size, min(2*uint64(cap(m.buffer)), uint64(m.limit))))
+		copy(grown, m.buffer)
+		m.buffer = grown
+	}
+	m.buffer = m.buffer[:size]
+	m.peak = max(m.peak, int64(size))
+	return m.buffer
+}
+
+// Free implements experimental.LinearMemory.
+func (m *limitedMemory) Free() {}

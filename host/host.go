@@ -1,0 +1,267 @@
+// Package host runs plugins. A plugin is a WebAssembly module that can do nothing by itself: every effect on the world goes through the
+// host functions of package hostcall, and everything that it takes from us (time, instructions, memory, stack, output) is bounded here.
+//
+//	h, err := host.New(host.Options{CacheDir: dir, Services: services})
+//	err = h.Install(ctx, b)           // once: checks, rewrites and compiles
+//	outcome, err := h.Run(ctx, host.Invocation{Bundle: b, Action: "block-ip", …})
+//
+// Each invocation starts from the same state: nothing that one did can be seen by another.
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/riposte-soar/riposte/host/bundle"
+	"github.com/riposte-soar/riposte/host/capability"
+	"github.com/riposte-soar/riposte/host/hostcall"
+	"github.com/riposte-soar/riposte/host/tape"
+	"github.com/riposte-soar/riposte/pdk/abi"
+)
+
+// Options configure a Host. Zero fields stand for the defaults.
+type Options struct {
+	// CacheDir keeps compiled modules. It holds native code that is run without further checks, so it is made, and kept, for us alone (0700).
+	CacheDir string
+	// Services are what the host functions need: clients, the network policy, secrets, the store.
+	Services *hostcall.Services
+
+	Concurrency int           // invocations at once; further ones wait. Default: 8 for each processor
+	Idle        time.Duration // a module that was not used for so long leaves the memory; default 5 minutes
+	Resident    int           // at most so many unused modules stay in memory; default 16
+
+	// Caps: a manifest may ask for less.
+	Timeout   time.Duration // of an invocation; default 30 s
+	Memory    int64         // bytes of linear memory; default 64 MiB
+	Output    int64         // bytes of a result; default 1 MiB
+	Input     int64         // bytes of parameters and settings; default 4 MiB
+	HostCalls int           // of one invocation; default 1,000
+	Fuel      int64         // instructions of one invocation, about; default none: the timeout bounds them
+}
+
+func (o Options) withDefaults() Options {
+	orElse(&o.Concurrency, 8*runtime.GOMAXPROCS(0))
+	orElse(&o.Idle, 5*time.Minute)
+	orElse(&o.Resident, 16)
+	orElse(&o.Timeout, 30*time.Second)
+	orElse(&o.Memory, 64<<20)
+	orElse(&o.Output, 1<<20)
+	orElse(&o.Input, 4<<20)
+	orElse(&o.HostCalls, 1000)
+	return o
+}
+
+func orElse[T comparable](v *T, otherwise T) {
+	var zero T
+	if *v == zero {
+		*v = otherwise
+	}
+}
+
+// Invocation is one call of an action.
+type Invocation struct {
+	// ID names the attempt; Key is the same in every attempt at the same step, so that a write is known as a repetition.
+	ID, Key string
+	Bundle  *bundle.Bundle
+	Action  string
+	// Connector is the name space of what the plugin keeps in kv; the plugin's name if empty.
+	Connector string
+	// Parameters are JSON, held against the action's schema.
+	Parameters json.RawMessage
+	// Settings of the connector are JSON with references in place of secrets, {"secret": "env:NAME"}; the guest gets them without.
+	Settings json.RawMessage
+	Grant    capability.Grant
+	// Incident, Run and Step tell the guest what it works for; they may be empty.
+	Incident, Run, Step string
+	// Timeout may lower that of the manifest and of the host.
+	Timeout time.Duration
+	// Now is where the guest's clock starts.
+	Now  time.Time
+	Tape tape.Log
+}
+
+// Outcome is what an invocation came to: Output, or a Fault.
+type Outcome struct {
+	Output    json.RawMessage
+	Fault     *abi.Fault
+	Emissions []hostcall.Emission
+	// Logs are the guest's lines, and after a crash the last that it wrote to its standard error and output.
+	Logs []abi.LogEntry
+	// Stack is the guest's stack after a crash or a limit, innermost function first.
+	Stack []string
+	Stats Stats
+}
+
+// Stats is what an invocation took.
+type Stats struct {
+	Wall      time.Duration // from the moment it got its turn
+	Setup     time.Duration // of it, until the action's first instruction
+	HostCalls int
+	Memory    int64 // highest linear memory, in bytes
+	Fuel      int64 // instructions, as package meter counts them; zero in a module that is not metered
+}
+
+// Host runs invocations. It is safe for use by many goroutines.
+type Host struct {
+	options Options
+	store   *moduleStore
+	runtime wazero.Runtime
+	slots   chan struct{}
+
+	mu     sync.Mutex
+	closed bool
+	active sync.WaitGroup
+}
+
+// ErrClosed is what a closed Host answers.
+var ErrClosed = errors.New("host: closed")
+
+// New starts a host. Close it to free what it holds.
+func New(o Options) (*Host, error) {
+	o = o.withDefaults()
+	if o.CacheDir == "" {
+		return nil, errors.New("host: no directory for compiled modules")
+	}
+	if err := os.MkdirAll(o.CacheDir, 0o700); err != nil {
+		return nil, fmt.Errorf("host: cache: %w", err)
+	}
+	if err := os.Chmod(o.CacheDir, 0o700); err != nil {
+		return nil, fmt.Errorf("host: the cache must be ours alone: %w", err)
+	}
+	engine, err := newEngine(o)
+	if err != nil {
+		return nil, err
+	}
+	return &Host{options: o, runtime: engine.runtime, store: newModuleStore(o, engine), slots: make(chan struct{}, o.Concurrency)}, nil
+}
+
+// Close waits for the invocations that run, then frees everything.
+func (h *Host) Close() error {
+	h.mu.Lock()
+	again := h.closed
+	h.closed = true
+	h.mu.Unlock()
+	if again {
+		return nil
+	}
+	h.active.Wait()
+	return h.store.close()
+}
+
+// enter counts a use of the host that Close waits for.
+func (h *Host) enter() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return ErrClosed
+	}
+	h.active.Add(1)
+	return nil
+}
+
+// Install prepares a package for Run: it rewrites and compiles the module into the cache, unless it is there. Compilation takes seconds and
+// ignores ctx; it never happens in Run. Packages are installed one after the other.
+func (h *Host) Install(ctx context.Context, b *bundle.Bundle) error {
+	if err := h.enter(); err != nil {
+		return err
+	}
+	defer h.active.Done()
+	return h.store.install(ctx, b)
+}
+
+// Loaded is the number of modules in memory.
+func (h *Host) Loaded() int { return h.store.loaded() }
+
+// Run calls an action. Whatever the plugin, its peers or the input do wrong is a Fault in the Outcome; an error says that the host itself
+// could not try: it is closed, or the package is not installed.
+func (h *Host) Run(ctx context.Context, in Invocation) (Outcome, error) {
+	if err := h.enter(); err != nil {
+		return Outcome{}, err
+	}
+	defer h.active.Done()
+	action, ok := in.Bundle.Manifest.Actions[in.Action]
+	if !ok {
+		return Outcome{Fault: in.Bundle.CheckParameters(in.Action, nil)}, nil
+	}
+	if f := in.Bundle.CheckParameters(in.Action, orObject(in.Parameters)); f != nil {
+		return Outcome{Fault: f}, nil
+	}
+	select {
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
+	case <-ctx.Done():
+		return Outcome{Fault: ended(ctx)}, nil
+	}
+	began := time.Now()
+	loaded, err := h.store.acquire(ctx, in.Bundle)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer h.store.release(loaded)
+	limits := h.limits(in, action)
+	ctx, cancel := context.WithTimeout(ctx, limits.timeout)
+	defer cancel()
+	g, fault := h.newGuest(ctx, in, limits)
+	if fault != nil {
+		return Outcome{Fault: fault}, nil
+	}
+	defer g.session.Close()
+	outcome := g.run(ctx, h.runtime, loaded)
+	outcome.Stats.Wall = time.Since(began)
+	return outcome, nil
+}
+
+// ended is the fault of a context that is done.
+func ended(ctx context.Context) *abi.Fault {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return abi.NewFault(abi.Timeout, "the action did not end in time", "")
+	}
+	return abi.NewFault(abi.Cancelled, "the action was cancelled", "")
+}
+
+// orObject stands in for parameters and settings that are not there.
+func orObject(raw json.RawMessage) json.RawMessage {
+	if len(raw) == 0 {
+		return json.RawMessage("{}")
+	}
+	return raw
+}
+
+// limits of one invocation.
+type limits struct {
+	timeout       time.Duration
+	memory        int64
+	output, input int64
+	hostCalls     int
+	fuel          int64
+}
+
+func (h *Host) limits(in Invocation, action abi.Action) limits {
+	l := limits{timeout: h.options.Timeout, memory: h.options.Memory, output: h.options.Output, input: h.options.Input,
+		hostCalls: h.options.HostCalls, fuel: h.options.Fuel}
+	// The manifest was checked when the package was opened: what does not parse is absent.
+	if d, err := time.ParseDuration(action.Limits.Timeout); err == nil {
+		l.timeout = min(l.timeout, d)
+	}
+	if n, err := bundle.ParseSize(action.Limits.Memory); err == nil {
+		l.memory = min(l.memory, n)
+	}
+	if n, err := bundle.ParseSize(action.Limits.Output); err == nil {
+		l.output = min(l.output, n)
+	}
+	if action.Limits.HostCalls > 0 {
+		l.hostCalls = min(l.hostCalls, action.Limits.HostCalls)
+	}
+	if in.Timeout > 0 {
+		l.timeout = min(l.timeout, in.Timeout)
+	}
+	return l
+}
