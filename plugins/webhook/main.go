@@ -10,7 +10,9 @@ import (
 )
 
 type settings struct {
-	URL string `json:"url"`
+	URL    string `json:"url"`
+	Query  string `json:"query"`
+	Signed bool   `json:"signed"`
 }
 
 type params struct {
@@ -38,11 +40,15 @@ func send(c *pdk.Call, p params) (result, error) {
 	if p.Method == "" {
 		p.Method = "POST"
 	}
-	url, err := join(s.URL, p.Path)
+	url, err := s.address(p.Path)
 	if err != nil {
 		return result{}, err
 	}
-	answer, err := c.HTTP("target").SendJSON(p.Method, url, p.Body)
+	capability := "target"
+	if s.Signed {
+		capability = "signed-target"
+	}
+	answer, err := c.HTTP(capability).SendJSON(p.Method, url, p.Body)
 	if err != nil {
 		return result{}, err
 	}
@@ -52,21 +58,21 @@ func send(c *pdk.Call, p params) (result, error) {
 	return result{Status: answer.Status, Body: asJSON(answer.Bytes())}, nil
 }
 
-// join appends a path of the runbook's author below the address of the operator.
-func join(base, path string) (string, error) {
-	if path == "" {
-		return base, nil
-	}
-	if strings.ContainsAny(path, "?#") || strings.Contains(path, "..") {
-		f := abi.NewFault(abi.Invalid, "a path must not hold '?', '#' or '..'", "put the query into the connector's address")
+// address appends a path of the runbook's author below the address of the operator.
+func (s settings) address(path string) (string, error) {
+	url := s.URL
+	if strings.ContainsAny(path, "?#") {
+		f := abi.NewFault(abi.Invalid, "a path must not hold '?' or '#'", "put the query into the connector's settings")
 		f.Where = "$.parameters.path"
 		return "", f
 	}
-	base, query, found := strings.Cut(base, "?")
-	if found {
-		query = "?" + query
+	if path != "" {
+		url = strings.TrimRight(url, "/") + "/" + strings.TrimLeft(path, "/")
 	}
-	return strings.TrimRight(base, "/") + "/" + strings.TrimLeft(path, "/") + query, nil
+	if s.Query != "" {
+		url += "?" + s.Query
+	}
+	return url, nil
 }
 
 // asJSON gives the body as it is where it is JSON, otherwise as a string.
