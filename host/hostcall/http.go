@@ -10,7 +10,6 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strings"
-	"time"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -112,11 +111,8 @@ type hop struct {
 }
 
 func (f *fetch) perform(ctx context.Context, s *Session, g granted, key string) (any, *abi.Fault) {
-	if f.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Duration(min(f.Timeout, 24*3600*1000))*time.Millisecond)
-		defer cancel()
-	}
+	ctx, cancel := within(ctx, f.Timeout)
+	defer cancel()
 	sent := false // a request may have left
 	if f.effect == abi.Unsafe {
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent = true }})
@@ -136,8 +132,7 @@ func (f *fetch) perform(ctx context.Context, s *Session, g granted, key string) 
 		}
 		switch {
 		case fault != nil && sent && fault.Kind != abi.Refused:
-			return nil, &abi.Fault{Kind: abi.InDoubt, Message: fault.Message + "; the request may have been carried out",
-				Hint: "look at the target whether it happened"}
+			return nil, inDoubt(fault)
 		case fault != nil:
 			return nil, fault
 		case response.next == nil:

@@ -68,9 +68,13 @@ func (s *Session) log(request []byte) *abi.Fault {
 func (s *Session) emit(kind string, request []byte) *abi.Fault {
 	o := &s.output
 	e := Emission{Type: kind}
-	if fault := decode(s.redactor.Bytes(request), &e.Emission); fault != nil {
+	if fault := decode(request, &e.Emission); fault != nil {
 		return fault
 	}
+	for _, text := range []*string{&e.Kind, &e.Value, &e.Name, &e.Verdict, &e.Note} {
+		*text = s.redactor.String(*text)
+	}
+	e.Data = s.redactor.Bytes(e.Data)
 	switch {
 	case len(o.emissions) >= MaxEmissions:
 		return abi.NewFault(abi.Limit, fmt.Sprintf("at most %d emissions are taken", MaxEmissions), "")

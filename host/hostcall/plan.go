@@ -115,11 +115,11 @@ func (p *plan) checkAuth(auth *abi.Auth, kind string) *abi.Fault {
 	case "json":
 		ok = kind == "http" && strings.HasPrefix(name, "/")
 	case "password":
-		ok = (kind == "sql" || kind == "mail") && name == ""
+		ok = (kind == "sql" || kind == "mail") && name == "" && auth.User != ""
 	}
 	if !ok {
 		return abi.NewFault(abi.Invalid, "auth.inject \""+auth.Inject+"\" is not known for kind "+kind,
-			"http: header:NAME, bearer, basic:USERSETTING, query:NAME, form:NAME, json:/POINTER; sql and mail: password")
+			"http: header:NAME, bearer, basic:USERSETTING, query:NAME, form:NAME, json:/POINTER; sql and mail: password, with user naming the setting of the user")
 	}
 	return nil
 }

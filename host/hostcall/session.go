@@ -129,7 +129,7 @@ func (s *Session) Close() {
 type operation interface {
 	// capability gives kind and id of the requirement that it falls under.
 	capability() (kind, id string)
-	// authorise decides, and gives the effect of this very request.
+	// authorise decides, and gives the effect of this very request; empty is that of the action.
 	authorise(r *capability.Right) (abi.Effect, *abi.Fault)
 	// summary says in one line what is asked, without a query.
 	summary() string
@@ -232,6 +232,12 @@ func (s *Session) authorise(op operation, call *tape.Call, fault *abi.Fault) (gr
 	effect, fault := op.authorise(g.right)
 	if fault != nil {
 		return g, fault
+	}
+	if effect == "" {
+		effect = s.plan.action.Effect
+		if effect == abi.Pure {
+			effect = abi.Read
+		}
 	}
 	if kind != "kv" && capability.Rank(effect) > capability.Rank(s.plan.action.Effect) {
 		return g, refused(capability.NotAsked, fmt.Sprintf("action %s has the effect %s, this call has %s", s.o.Action, s.plan.action.Effect, effect))
