@@ -25,6 +25,7 @@ import (
 	"github.com/riposte-soar/riposte/host/hostcall"
 	"github.com/riposte-soar/riposte/host/tape"
 	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/schemas"
 )
 
 // Options configure a Host. Zero fields stand for the defaults.
@@ -248,7 +249,7 @@ func (h *Host) limits(in Invocation, action abi.Action) limits {
 	l := limits{timeout: h.options.Timeout, memory: h.options.Memory, output: h.options.Output, input: h.options.Input,
 		hostCalls: h.options.HostCalls, fuel: h.options.Fuel}
 	// The manifest was checked when the package was opened: what does not parse is absent.
-	if d, err := time.ParseDuration(action.Limits.Timeout); err == nil {
+	if d, err := schemas.ParseDuration(action.Limits.Timeout); err == nil && d > 0 {
 		l.timeout = min(l.timeout, d)
 	}
 	if n, err := bundle.ParseSize(action.Limits.Memory); err == nil {

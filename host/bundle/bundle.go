@@ -14,14 +14,15 @@ import (
 	"strings"
 
 	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/schemas"
 )
 
 // Limits of a package.
 const (
-	MaxBytes    = 64 << 20 // of the whole file
-	MaxManifest = 1 << 20  // of the manifest, in JSON or YAML
-	MaxPages    = 16_384   // of 64 KiB of linear memory to begin with: 1 GiB; the host's own limit is lower
-	maxTable    = 1 << 18  // elements of tables to begin with
+	MaxBytes    = 64 << 20  // of the whole file
+	MaxManifest = 256 << 10 // of the manifest, in JSON or YAML
+	MaxPages    = 16_384    // of 64 KiB of linear memory to begin with: 1 GiB; the host's own limit is lower
+	maxTable    = 1 << 18   // elements of tables to begin with
 )
 
 // Bundle is a package that passed every check. It is immutable.
@@ -31,7 +32,7 @@ type Bundle struct {
 	Size     int
 
 	load    func() ([]byte, error)
-	schemas *schemas
+	schemas *compiled
 	asks    Needs
 	extism  bool
 }
@@ -88,7 +89,7 @@ func OpenFunc(load func() ([]byte, error)) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	manifest, compiled, err := parseManifest(raw)
+	manifest, checks, err := parseManifest(raw)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +103,7 @@ func OpenFunc(load func() ([]byte, error)) (*Bundle, error) {
 	if err := report.err(); err != nil {
 		return nil, err
 	}
-	b := &Bundle{Digest: digest(file), Manifest: *manifest, Size: len(file), load: load, schemas: compiled}
+	b := &Bundle{Digest: digest(file), Manifest: *manifest, Size: len(file), load: load, schemas: checks}
 	b.extism = m.importsOf(abi.ModuleExtism) && !m.importsOf("riposte:")
 	for _, l := range m.memories {
 		b.asks.Pages += l.min
@@ -135,12 +136,12 @@ func (b *Bundle) CheckResult(action string, result json.RawMessage) *abi.Fault {
 	return b.check(b.schemas.results, action, result, "$.result")
 }
 
-func (b *Bundle) check(by map[string]*Schema, action string, document json.RawMessage, root string) *abi.Fault {
+func (b *Bundle) check(by map[string]*schemas.Schema, action string, document json.RawMessage, root string) *abi.Fault {
 	s, ok := by[action]
 	if !ok {
 		return abi.NewFault(abi.NotFound, b.Name()+" has no action "+strconv.Quote(action), nearest(action, keysOf(b.Manifest.Actions)))
 	}
-	return s.Validate(document, root)
+	return checkDocument(s, document, root)
 }
 
 // CheckSettings holds the settings of a connector against the schema; a secret may stand there as a reference: {"secret": "env:NAME"}.
@@ -154,7 +155,7 @@ func (b *Bundle) CheckSettings(settings json.RawMessage) *abi.Fault {
 	if err != nil {
 		return invalid("$.settings", err.Error(), "")
 	}
-	return b.schemas.settings.Validate(plain, "$.settings")
+	return checkDocument(b.schemas.settings, plain, "$.settings")
 }
 
 // hideReferences puts strings in the place of references to secrets, where the schema says that there is a secret.

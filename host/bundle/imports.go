@@ -2,7 +2,6 @@ package bundle
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -49,7 +48,7 @@ func checkImports(m *module, requires []abi.Requirement, report *problems) {
 		case !ok && strings.HasPrefix(e.module, "wasi:"):
 			report.add(where, "this host knows WASI preview 1 only", "build for wasm32-wasip1")
 		case !ok:
-			report.add(where, "no such host module", nearest(e.module, slices.Sorted(maps.Keys(allowed))))
+			report.add(where, "no such host module", nearest(e.module, keysOf(allowed)))
 		case names != nil && !slices.Contains(names, e.name):
 			report.add(where, "no such host function", nearest(e.name, names))
 		case kindOf(e.module) != "" && !slices.ContainsFunc(requires, func(r abi.Requirement) bool { return r.Kind == kindOf(e.module) }):
@@ -76,7 +75,7 @@ func checkShape(m *module, actions map[string]abi.Action, report *problems) {
 	if total > maxTable {
 		report.add("table", fmt.Sprintf("begins with more than %d elements", maxTable), "")
 	}
-	for _, name := range slices.Sorted(maps.Keys(actions)) {
+	for _, name := range keysOf(actions) {
 		switch e, ok := m.exports[name]; {
 		case !ok || e.kind != kindFunction:
 			report.add("$.actions."+name, "the module exports no function of this name", nearest(name, exported(m)))

@@ -2,9 +2,12 @@ package bundle
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/schemas"
 )
 
 // problems collects all that is wrong, so that an author sees it at once.
@@ -18,6 +21,20 @@ func (p *problems) add(where, message, hint string) {
 	}
 }
 
+// addFindings takes what a schema found.
+func (p *problems) addFindings(err error, root string) {
+	var findings schemas.Findings
+	switch {
+	case err == nil:
+	case errors.As(err, &findings):
+		for _, f := range findings {
+			p.add(jsonPath(root, f.Path), f.Message, f.Hint)
+		}
+	default:
+		p.add(root, err.Error(), "")
+	}
+}
+
 // err joins the problems; each of them is an *abi.Fault of kind Invalid.
 func (p *problems) err() error { return errors.Join(p.list...) }
 
@@ -27,46 +44,19 @@ func invalid(where, message, hint string) *abi.Fault {
 	return f
 }
 
-// nearest names the candidate that was probably meant, or lists the first of them.
+// nearest is a hint at what was probably meant.
 func nearest(word string, candidates []string) string {
-	best, distance := "", 1+len(word)/2
-	for _, c := range candidates {
-		if d := editDistance(word, c, distance); d < distance {
-			best, distance = c, d
-		}
-	}
-	if best != "" {
-		return "did you mean " + best + "?"
-	}
-	if len(candidates) == 0 {
-		return ""
+	if near := schemas.Nearest(word, candidates); near != "" {
+		return "did you mean " + near + "?"
 	}
 	const most = 12
-	if len(candidates) > most {
-		return "expected one of " + strings.Join(candidates[:most], ", ") + " …"
+	switch {
+	case len(candidates) == 0:
+		return ""
+	case len(candidates) > most:
+		return "there are " + strings.Join(candidates[:most], ", ") + " …"
 	}
-	return "expected one of " + strings.Join(candidates, ", ")
+	return "there are " + strings.Join(candidates, ", ")
 }
 
-// editDistance is Levenshtein's, given up at bound.
-func editDistance(a, b string, bound int) int {
-	if len(a) > 64 || len(b) > 64 || max(len(a)-len(b), len(b)-len(a)) >= bound {
-		return bound
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
-}
+func keysOf[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -20,7 +20,7 @@ import (
 // manifest says what a plugin may do, and must read the same to everybody.
 func ManifestFromYAML(text []byte, file string) ([]byte, error) {
 	if len(text) > MaxManifest {
-		return nil, invalid(file, "the manifest is larger than 1 MiB", "")
+		return nil, invalid(file, "the manifest is larger than 256 KiB", "")
 	}
 	tree, err := parser.ParseBytes(text, 0)
 	if err != nil {
@@ -54,6 +54,9 @@ func syntaxFault(file string, err error) error {
 func placeOf(file string, p *token.Position) string {
 	return file + ":" + strconv.Itoa(p.Line) + ":" + strconv.Itoa(p.Column)
 }
+
+// maxDepth bounds the nesting of a manifest.
+const maxDepth = 64
 
 // converter writes the JSON of a YAML tree and remembers where each path stood.
 type converter struct {
