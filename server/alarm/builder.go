@@ -89,7 +89,8 @@ func (b *Builder) Text(f *Field, key, text string) {
 	b.put(f, v)
 }
 
-// Typed sets a known field from a text, and tells why it cannot, instead of keeping the text elsewhere.
+// Typed sets a known field from a text, and tells why it cannot, instead of keeping the text elsewhere. It is for decoders that asked
+// Seen.
 func (b *Builder) Typed(f *Field, text string) error {
 	v, odd, err := typed(f.Kind, text, b.alarm.Received)
 	if err != nil {
@@ -98,9 +99,7 @@ func (b *Builder) Typed(f *Field, text string) error {
 	if odd != "" {
 		b.Warn("%s: %s", f.Path, odd)
 	}
-	if !b.Seen(f) {
-		b.put(f, v)
-	}
+	b.put(f, v)
 	return nil
 }
 

@@ -11,6 +11,7 @@ type Kind uint8
 // The kinds, and the Go type of their values.
 const (
 	Text    Kind = iota // string
+	Lower               // string in lower case: names of protocols and domains, hexadecimal hashes
 	Integer             // int64, not negative
 	Port                // int64, 0 to 65535
 	Number              // float64
@@ -107,43 +108,31 @@ func newIndex() *index {
 // that the reporting device gives (ECS @timestamp, which is no identifier in an expression).
 func known() [List + 1]string {
 	return [...]string{
-		Text: `message
-			agent.id agent.name agent.type agent.version
-			cloud.account.id cloud.instance.id cloud.provider cloud.region
-			container.id container.image.name container.name
-			destination.domain destination.geo.country_iso_code destination.registered_domain destination.process.name
-			destination.service.name destination.user.domain destination.user.group.name destination.user.id destination.user.name
-			dns.question.name dns.question.type
-			email.from.address email.message_id email.subject email.to.address
-			error.message
-			event.action event.category event.code event.dataset event.id event.kind event.module event.original event.outcome
-			event.provider event.reason event.timezone event.type event.url
-			file.extension file.group file.inode file.name file.owner file.path file.type
-			file.hash.md5 file.hash.sha1 file.hash.sha256 file.hash.sha512
-			group.id group.name
-			host.domain host.hostname host.id host.name host.os.name
-			http.request.method http.request.referrer
-			log.syslog.appname log.syslog.hostname log.syslog.msgid log.syslog.procid log.syslog.version
-			network.application network.community_id network.direction network.protocol network.transport
-			observer.egress.interface.name observer.hostname observer.ingress.interface.name observer.name observer.product
-			observer.registered_domain observer.serial_number observer.type observer.vendor observer.version
-			orchestrator.cluster.name orchestrator.namespace orchestrator.resource.name
-			organization.id organization.name
-			process.command_line process.executable process.name process.working_directory
-			process.hash.md5 process.hash.sha1 process.hash.sha256 process.parent.command_line process.parent.executable
-			process.parent.name
-			registry.key registry.path registry.value
-			rule.author rule.category rule.description rule.id rule.name rule.reference rule.ruleset rule.uuid rule.version
-			server.domain client.domain
-			service.name service.type
-			source.domain source.geo.country_iso_code source.registered_domain source.process.name source.service.name
-			source.user.domain source.user.group.name source.user.id source.user.name
-			threat.framework threat.indicator.type threat.indicator.description
-			tls.client.ja3 tls.server.hash.sha256 tls.server.subject tls.server.issuer
-			url.domain url.full url.original url.path url.query
-			user.domain user.email user.full_name user.id user.name user.group.name user.target.name
-			user_agent.original
-			vulnerability.id vulnerability.severity`,
+		Text: `agent.id agent.name agent.type agent.version cloud.account.id cloud.instance.id cloud.provider cloud.region
+			container.id container.image.name container.name destination.geo.country_iso_code
+			destination.process.name destination.service.name destination.user.domain destination.user.group.name
+			destination.user.id destination.user.name dns.question.type email.from.address email.message_id
+			email.subject email.to.address error.message event.action event.category event.code event.dataset
+			event.id event.kind event.module event.original event.outcome event.provider event.reason event.timezone
+			event.type event.url file.extension file.group file.inode file.name file.owner file.path file.type
+			group.id group.name host.domain host.hostname host.id host.name host.os.name http.request.method
+			http.request.referrer log.syslog.appname log.syslog.hostname log.syslog.msgid log.syslog.procid
+			log.syslog.version message network.community_id observer.egress.interface.name observer.hostname
+			observer.ingress.interface.name observer.name observer.product observer.serial_number observer.type
+			observer.vendor observer.version orchestrator.cluster.name orchestrator.namespace
+			orchestrator.resource.name organization.id organization.name process.command_line process.executable
+			process.name process.parent.command_line process.parent.executable process.parent.name
+			process.working_directory registry.key registry.path registry.value rule.author rule.category
+			rule.description rule.id rule.name rule.reference rule.ruleset rule.uuid rule.version service.name
+			service.type source.geo.country_iso_code source.process.name source.service.name source.user.domain
+			source.user.group.name source.user.id source.user.name threat.framework threat.indicator.description
+			threat.indicator.type tls.server.issuer tls.server.subject url.full url.original url.path url.query
+			user.domain user.email user.full_name user.group.name user.id user.name user.target.name
+			user_agent.original vulnerability.id vulnerability.severity`,
+		Lower: `client.domain destination.domain destination.registered_domain dns.question.name file.hash.md5
+			file.hash.sha1 file.hash.sha256 file.hash.sha512 network.application network.direction network.protocol
+			network.transport observer.registered_domain process.hash.md5 process.hash.sha1 process.hash.sha256
+			server.domain source.domain source.registered_domain tls.client.ja3 tls.server.hash.sha256 url.domain`,
 		Integer: `destination.bytes destination.packets destination.process.pid
 			event.duration event.sequence event.severity
 			file.size

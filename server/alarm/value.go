@@ -54,6 +54,8 @@ func typed(kind Kind, text string, now time.Time) (v any, odd string, err error)
 			return nil, "", errors.New("no time (RFC 3339, milliseconds since 1970, or MMM dd yyyy HH:mm:ss)")
 		}
 		return stamp(t), odd, nil
+	case Lower:
+		return strings.ToLower(text), "", nil
 	case List:
 		return []any{text}, "", nil
 	default:

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"mime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,15 +35,18 @@ type Sink interface {
 }
 
 // Decode makes an alarm of one message: CEF, LEEF, JSON or plain text, behind a syslog header or none. notes are the warnings of
-// who framed the message. An unparsed alarm is decoded again by giving it its Raw.
+// who framed the message.
 func Decode(now time.Time, in alarm.Intake, message []byte, notes ...string) *alarm.Alarm {
 	raw, odd := alarm.Sanitize(bytes.Trim(message, "\x00\r\n"))
-	notes = append(notes, odd...)
 	if strings.IndexByte(raw, 0) >= 0 {
-		notes = append(notes, "the message holds NUL bytes")
+		odd = append(odd, "the message holds NUL bytes")
 	}
 	h, payload := header.Scan(raw, now)
-	notes = append(notes, h.Odd...)
+	for _, note := range append(odd, h.Odd...) {
+		if !slices.Contains(notes, note) {
+			notes = append(notes, note)
+		}
+	}
 	b := begin(now, in, raw, &h, notes)
 	format, err := decode(&h, payload, b)
 	if err != nil { // nothing of a payload that broke off is kept but the text
@@ -50,6 +54,17 @@ func Decode(now time.Time, in alarm.Intake, message []byte, notes ...string) *al
 	}
 	afterwards(&h, format, payload, b)
 	return b.Build(format)
+}
+
+// Redecode decodes an alarm's raw message again, for example after a decoder was mended. What was odd about it when it arrived (a
+// lying octet count, a cut, bytes that are no UTF-8) cannot be seen in Raw any more, so an unparsed alarm's warnings are kept: it
+// does not become clean by being looked at twice. The new alarm has a new UID and was received now.
+func Redecode(now time.Time, a *alarm.Alarm) *alarm.Alarm {
+	var notes []string
+	if a.Parse.Format == alarm.Unparsed {
+		notes = slices.Clone(a.Parse.Warnings)
+	}
+	return Decode(now, a.Intake, []byte(a.Raw), notes...)
 }
 
 // begin keeps the header, which the sending program wrote, before anything in the payload can claim its fields.

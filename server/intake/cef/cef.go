@@ -6,9 +6,10 @@
 // A value ends at the last blank before the next "key=", so a sender that does not escape "=" lets whoever chooses a value write fields:
 // the user name "x dst=10.0.0.1" becomes two. The standard's escape "\=" never begins a key. Of a key, or of two keys that mean the
 // same field, the first occurrence wins, also when it was empty or of the wrong type; a later one with another value is a warning,
-// so the alarm is not clean. That protects fields which the sender writes before the value under attack, no others: therefore a
-// rule whose runbook contains something by itself should require parse.clean, and a field named by a label
-// ("cs1Label=dst cs1=…") goes to ext.labels, never to a known field.
+// so the alarm is not clean. That protects fields which the sender writes before the value under attack, no others; and a smuggled
+// key that the sender does not write at all is not seen. What is seen is a sender that does not escape: an "=" or a backslash
+// that stands bare in a value makes the alarm unclean too. Therefore a rule whose runbook contains something by itself should
+// require parse.clean. A field named by a label ("cs1Label=dst cs1=…") goes to ext.labels, never to a known field.
 package cef
 
 import (
@@ -19,9 +20,6 @@ import (
 
 	"github.com/riposte-soar/riposte/server/alarm"
 )
-
-// parts are the names of the header's parts, for errors.
-const parts = "version vendor product device-version event-class name severity"
 
 // Parse reads one message that begins with "CEF:" into the builder. It fails when the header is cut; everything else that is odd is
 // a warning.
@@ -35,9 +33,8 @@ func Parse(text string, b *alarm.Builder) error {
 	if err != nil {
 		return err
 	}
-	set := func(f *alarm.Field, value string) { b.Text(f, f.Path, value) }
 	for i, f := range headFields {
-		set(f, head[i+1])
+		b.Text(f, f.Path, head[i+1])
 	}
 	severity(head[6], b)
 	extension(rest, b)
@@ -58,7 +55,7 @@ func header(text string, head *[7]string, b *alarm.Builder) (string, error) {
 		end := bar(text)
 		if end < 0 {
 			if n < 6 {
-				names := strings.Fields(parts)
+				names := [...]string{"version", "vendor", "product", "device version", "event class", "name"}
 				return "", fmt.Errorf("CEF: the header ends in part %d of 7 (%s): expected version|vendor|product|version|event class|name|severity|",
 					n+1, names[n])
 			}
@@ -125,7 +122,8 @@ func severity(text string, b *alarm.Builder) {
 // extension reads "key=value key=value …" in one pass: at each "=" that is not escaped it looks back for a key; if there is one, the
 // value before it has ended.
 func extension(text string, b *alarm.Builder) {
-	key, from, odd := "", 0, 0 // the open key, and where its value begins
+	key, from := "", 0 // the open key, and where its value begins
+	odd, raw := 0, 0   // backslashes and equals signs that the grammar does not allow
 	for at := 0; at < len(text); {
 		next := strings.IndexByte(text[at:], '=')
 		if next < 0 {
@@ -135,14 +133,26 @@ func extension(text string, b *alarm.Builder) {
 		at = equals + 1
 		start := keyStart(text, from, equals)
 		if start < 0 {
-			continue // escaped, or a raw "=" inside the value
+			if equals == 0 || text[equals-1] != '\\' {
+				raw++
+			}
+			continue
 		}
 		odd += field(key, text[from:start], b)
 		key, from = text[start:equals], at
 	}
+	if rest := strings.Trim(text, blanks); key == "" && rest != "" {
+		b.Warn("text where keys were expected")
+		f, _ := alarm.Lookup("message")
+		b.Text(f, "message", rest)
+		return
+	}
 	odd += field(key, text[from:], b)
+	if raw > 0 {
+		b.Warn("equals signs inside values are not escaped (%d): the sender lets values write keys", raw)
+	}
 	if odd > 0 {
-		b.Warn("%d backslashes outside the grammar (\\\\ \\= \\n \\r) kept as they stand", odd)
+		b.Warn("backslashes outside the grammar kept as they stand (%d)", odd)
 	}
 }
 
@@ -170,9 +180,11 @@ var isKey = func() (set [256]bool) {
 	return set
 }()
 
+const blanks = " \t\r\n"
+
 // field keeps one key with its value and counts the odd backslashes in it.
 func field(key, text string, b *alarm.Builder) int {
-	text = strings.Trim(text, " \t\r\n")
+	text = strings.Trim(text, blanks)
 	if key == "" {
 		if text != "" {
 			b.Warn("text before the first key: %s", alarm.Quote(text))

@@ -10,8 +10,8 @@ import (
 var dictionary = newDictionary()
 
 // newDictionary maps the keys of the CEF extension dictionary (short names and full names, as the ArcSight CEF implementation
-// standard lists them) to known fields. bytesIn is what the destination sent towards the source's counter of incoming bytes in no
-// two products; like Elastic's decode_cef we keep `in` as source.bytes and `out` as destination.bytes.
+// standard lists them) to known fields. Products do not agree on whose counters `in` and `out` are; like Elastic's
+// decode_cef processor we keep `in` as source.bytes and `out` as destination.bytes.
 func newDictionary() map[string]*alarm.Field {
 	const table = `
 		act deviceAction : event.action
@@ -114,7 +114,7 @@ func fileHash(text string, b *alarm.Builder) {
 	for _, l := range lengths {
 		f, _ := alarm.Lookup(l.path)
 		if len(text) == l.digits && isHex(text) {
-			b.Text(f, "fileHash", strings.ToLower(text))
+			b.Text(f, "fileHash", text)
 			kept = true
 		} else {
 			b.Seen(f)

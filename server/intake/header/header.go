@@ -81,15 +81,14 @@ func scan(message string, now time.Time) (Header, string) {
 		}
 		rest = h.hostAndTag(rest, ok)
 	}
-	if h.Priority < 0 {
-		h.Odd = append(h.Odd, "syslog header without <PRI>")
-	}
 	return h, rest
 }
 
-// payload takes off what may stand before a payload: blanks, and the byte order mark that RFC 5424 has before UTF-8.
+// payload takes off what may stand before a payload: blanks, the byte order mark that RFC 5424 has before UTF-8, and the cookie that
+// rsyslog's JSON has.
 func payload(text string) string {
-	return strings.TrimPrefix(strings.TrimLeft(strings.TrimPrefix(text, "\uFEFF"), " "), "@cee:")
+	text = strings.TrimPrefix(strings.TrimLeft(text, " "), "\uFEFF")
+	return strings.TrimLeft(strings.TrimPrefix(text, "@cee:"), " ")
 }
 
 // priority reads "<0>" to "<191>" and gives what follows.
@@ -317,7 +316,6 @@ func (h *Header) hostOnly(text string) string {
 		return text
 	}
 	h.Host = text[:end]
-	h.Odd = append(h.Odd, "syslog header without <PRI> and time")
 	return rest
 }
 

@@ -40,6 +40,7 @@ func Parse(text string, strict bool, b *alarm.Builder) *abi.Fault {
 		return r.fault("$", "text after the end of the object", "one object a message; several in one body are NDJSON or an array")
 	}
 	r.severity()
+	r.origin()
 	return nil
 }
 
@@ -50,6 +51,7 @@ type reader struct {
 	b       *alarm.Builder
 	strict  bool
 	level   [3]string // severity as a word, a number, and event.severity
+	theirs  [3]string // the sender's uid, received and raw
 }
 
 // fault names a place by path, line and column.
@@ -234,7 +236,8 @@ func (r *reader) scalar(path, text string, null bool) *abi.Fault {
 		return nil
 	}
 	if head, _, _ := strings.Cut(path, "."); alarm.Reserved(head) {
-		return r.envelope(path, text)
+		r.envelope(path, text)
+		return nil
 	}
 	if label, ok := strings.CutPrefix(path, "labels."); ok { // ECS has its free labels there
 		r.b.Label(label, text)
@@ -271,19 +274,18 @@ func (r *reader) again(path string) *abi.Fault {
 }
 
 // envelope takes what a sender may say about the envelope.
-func (r *reader) envelope(path, text string) *abi.Fault {
-	other := ""
+func (r *reader) envelope(path, text string) {
 	switch path {
 	case "severity", "severity.name":
 		r.level[0] = text
 	case "severity.score":
 		r.level[1] = text
 	case "uid":
-		other = "event.id"
+		r.theirs[0] = text
 	case "received":
-		other = "event.ingested"
+		r.theirs[1] = text
 	case "raw":
-		other = "event.original"
+		r.theirs[2] = text
 	default:
 		if label, ok := strings.CutPrefix(path, "ext.labels."); ok {
 			r.b.Label(label, text)
@@ -291,14 +293,16 @@ func (r *reader) envelope(path, text string) *abi.Fault {
 			r.b.Ext(key, text)
 		}
 	}
-	f, ok := alarm.Lookup(other)
-	if !ok || r.b.Seen(f) {
-		return nil
+}
+
+// origin keeps what the sender said of its own envelope, unless its fields say the same.
+func (r *reader) origin() {
+	for i, path := range [...]string{"event.id", "event.ingested", "event.original"} {
+		f, _ := alarm.Lookup(path)
+		if text := r.theirs[i]; text != "" && !r.b.Seen(f) && r.b.Typed(f, text) != nil {
+			r.b.Ext(path, text)
+		}
 	}
-	if err := r.b.Typed(f, text); err != nil {
-		r.b.Ext(path, text)
-	}
-	return nil
 }
 
 // severity reads the word, or the number from 0 to 100; without either, event.severity.

@@ -85,7 +85,6 @@ func attributes(text, delimiter string, b *alarm.Builder) {
 		switch {
 		case !ok || key == "":
 			b.Warn("%s is no key=value", alarm.Quote(item))
-			b.Ext("text", item)
 		case key == "devTime" || key == "devTimeFormat" || key == "sev":
 			if held, again := late[key]; !again {
 				late[key] = value
