@@ -1,10 +1,10 @@
-// Package runbook reads runbooks, checks them and compiles them into what the engine runs.
 package runbook
 
 import (
 	"time"
 
 	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/schemas"
 	"github.com/riposte-soar/riposte/server/expr"
 )
 
@@ -32,6 +32,7 @@ type Input struct {
 	Description string
 	Optional    bool
 	Default     any      // nil if there is none
+	Items       string   // type of the elements of an array; empty means any
 	Enum        []string // words that are allowed; empty means any
 }
 
@@ -75,9 +76,10 @@ const (
 
 // Step is one step of a scope. Exactly the part that belongs to its Kind is set.
 type Step struct {
-	ID   string
-	Line int // in the file, counted from 1
-	Kind Kind
+	ID    string
+	Title string // for people; may be empty
+	Line  int    // in the file, counted from 1
+	Kind  Kind
 	// Needs holds the steps that must have ended before this one may start, written out or implied by order. A gated step has
 	// those that it was given with `needs` only.
 	Needs []string
@@ -102,6 +104,7 @@ type Step struct {
 	Approve  *Approve
 	Wait     *expr.Template // gives a duration ("10m") or an RFC 3339 time
 	Fail     *expr.Template // message of a fail step
+	End      *expr.Template // note of an end step
 }
 
 // What happens to the scope when a step has failed, and to a foreach when an item has.
@@ -130,6 +133,8 @@ type Uses struct {
 	Verify         *expr.Program  // over `output`; nil: the action's probe decides
 	Key            *expr.Template // idempotency key; nil: the engine derives one
 	Spec           *abi.Action
+
+	params *schemas.Schema // of Spec.Parameters; nil if there are none
 }
 
 // ApprovalMode says how the approval of a step is found.
@@ -185,7 +190,8 @@ type Approve struct {
 	Need     []Need
 	Not      []string // who may not vote: requester
 	Expires  time.Duration
-	OnExpire string // fail, end, or a step id
+	OnExpire string // OnErrorFail, ThenEnd or OnErrorContinue
+	OnDeny   string // the same
 	Escalate []Escalation
 }
 
