@@ -25,8 +25,11 @@ import (
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
-// built holds the guests that are compiled once for all tests.
-var built = map[string][]byte{}
+// built holds the guests that are compiled once for all tests, sharedCache their code.
+var (
+	built       = map[string][]byte{}
+	sharedCache string
+)
 
 func TestMain(m *testing.M) {
 	code, err := run(m)
@@ -43,6 +46,7 @@ func run(m *testing.M) (int, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(folder)
+	sharedCache = filepath.Join(folder, "cache")
 	for name, source := range map[string]string{"webhook": "../plugins/webhook", "trial": "./testdata/trial"} {
 		out := filepath.Join(folder, name+".wasm")
 		c := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-w", "-o", out, source)
@@ -95,7 +99,7 @@ func newHost(t testing.TB, o host.Options) *host.Host {
 		t.Cleanup(o.Services.Close)
 	}
 	if o.CacheDir == "" {
-		o.CacheDir = cacheDir(t)
+		o.CacheDir = sharedCache
 	}
 	h, err := host.New(o)
 	if err != nil {
@@ -183,14 +187,4 @@ func TestNotGrantedIsRefused(t *testing.T) {
 	if out.Fault == nil || out.Fault.Kind != abi.Refused {
 		t.Fatalf("got %+v", out)
 	}
-}
-
-var sharedCache string
-
-// cacheDir is shared by the tests that do not look at it, so that each guest is compiled once.
-func cacheDir(t testing.TB) string {
-	if sharedCache == "" {
-		sharedCache = filepath.Join(os.TempDir(), fmt.Sprintf("host-test-cache-%d", os.Getpid()))
-	}
-	return sharedCache
 }
