@@ -225,8 +225,8 @@ func parseURLPattern(s string) (urlPattern, error) {
 	if !ok || (scheme != "http" && scheme != "https") {
 		return fail("the scheme is neither http nor https")
 	}
-	if strings.ContainsAny(rest, "?#@{} \\") {
-		return fail("has one of the characters ? # @ { } \\ or a space")
+	if strings.ContainsAny(rest, "?#{} \\") {
+		return fail("has one of the characters ? # { } \\ or a space")
 	}
 	p := urlPattern{text: s, scheme: scheme}
 	authority, path, err := splitAuthority(rest)
