@@ -17,15 +17,16 @@ const MinLength = 4
 // Redactor masks every occurrence of some secrets and of their encodings: as they are, URL-encoded, as a string of JSON, in hexadecimal, and
 // in both alphabets of Base64 in whatever place they stand in what was encoded. The zero value masks nothing. It may be used concurrently.
 type Redactor struct {
-	patterns []pattern          // longest first
-	shift    [shiftSize]uint8   // Wu-Manber: how far a block of two bytes lets us move on
-	first    [shiftSize][]uint8 // which patterns end their window in such a block
-	window   int                // length of the shortest pattern
+	patterns []pattern        // longest first
+	shift    [shiftSize]uint8 // Wu-Manber: how far a block of two bytes lets us move on
+	first    [shiftSize]uint8 // number, from 1, of the first pattern whose window ends in such a block
+	window   int              // length of the shortest pattern
 }
 
 type pattern struct {
 	bytes  []byte
-	base64 bool // one more character at each end may hold bits of the secret
+	base64 bool  // one more character at each end may hold bits of the secret
+	next   uint8 // the next pattern, as in Redactor.first
 }
 
 const shiftSize = 1 << 12
@@ -37,7 +38,7 @@ func NewRedactor(secrets ...Secret) *Redactor {
 	add := func(p string, inBase64 bool) {
 		if len(p) >= MinLength && !seen[p] && len(r.patterns) < 255 {
 			seen[p] = true
-			r.patterns = append(r.patterns, pattern{[]byte(p), inBase64})
+			r.patterns = append(r.patterns, pattern{bytes: []byte(p), base64: inBase64})
 		}
 	}
 	for _, s := range secrets {
@@ -120,12 +121,12 @@ func (r *Redactor) index() {
 	for i := range r.shift {
 		r.shift[i] = uint8(r.window - 1)
 	}
-	for n, p := range r.patterns {
+	for n, p := range slices.Backward(r.patterns) {
 		for i := range r.window - 1 {
 			h := block(p.bytes[i], p.bytes[i+1])
 			r.shift[h] = min(r.shift[h], uint8(r.window-2-i))
 			if i == r.window-2 {
-				r.first[h] = append(r.first[h], uint8(n))
+				r.patterns[n].next, r.first[h] = r.first[h], uint8(n+1)
 			}
 		}
 	}
@@ -143,8 +144,8 @@ func (r *Redactor) find(data []byte, from int) (start, end int, ok bool) {
 			continue
 		}
 		start = at - r.window + 2
-		for _, n := range r.first[h] {
-			p := r.patterns[n]
+		for n := r.first[h]; n > 0; n = r.patterns[n-1].next {
+			p := &r.patterns[n-1]
 			if bytes.HasPrefix(data[start:], p.bytes) {
 				end = start + len(p.bytes)
 				if p.base64 {
