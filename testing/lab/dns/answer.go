@@ -19,18 +19,18 @@ const (
 	Empty    FaultKind = "empty"    // NOERROR without an answer
 	Timeout  FaultKind = "timeout"  // no answer at all
 	Truncate FaultKind = "truncate" // over UDP: TC and no answer, so that the client must come over TCP
-	Delay    FaultKind = "delay"    // the right answer after Delay
+	Delay    FaultKind = "delay"    // the right answer after DelayMS
 	WrongID  FaultKind = "wrong_id" // an answer with another ID, as of a spoofer; a client must not take it
 )
 
 // Fault is one misbehaviour, armed with Fail or POST /faults.
 type Fault struct {
-	Kind  FaultKind    `json:"kind"`
-	Name  string       `json:"name,omitempty"`  // this name or one below it; "" is any
-	Type  string       `json:"type,omitempty"`  // A, PTR …; "" is any
-	Net   string       `json:"net,omitempty"`   // udp or tcp; "" is both
-	Times int          `json:"times,omitempty"` // 0: until cleared
-	Delay rig.Duration `json:"delay,omitzero"`
+	Kind    FaultKind `json:"kind"`
+	Name    string    `json:"name,omitempty"`  // this name or one below it; "" is any
+	Type    string    `json:"type,omitempty"`  // A, PTR …; "" is any
+	Net     string    `json:"net,omitempty"`   // udp or tcp; "" is both
+	Times   int       `json:"times,omitempty"` // 0: until cleared
+	DelayMS int       `json:"delay_ms,omitempty"`
 }
 
 // Fail checks f and arms it.
@@ -77,7 +77,7 @@ func (s *Server) handle(w dns.ResponseWriter, req *dns.Msg) {
 		seen.Rcode, seen.Answers = "", 0
 	}
 	s.log.Add(seen)
-	if f.Kind == Timeout || rig.Sleep(s.ctx, f.Delay) != nil {
+	if f.Kind == Timeout || rig.Sleep(s.ctx, rig.Milliseconds(f.DelayMS)) != nil {
 		return
 	}
 	_ = w.WriteMsg(reply)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/miekg/dns"
 	dnssim "github.com/riposte-soar/riposte/testing/lab/dns"
-	"github.com/riposte-soar/riposte/testing/lab/rig"
 	"go.uber.org/goleak"
 )
 
@@ -132,7 +131,7 @@ func TestFaults(t *testing.T) {
 		{dnssim.Truncate, func(m *dns.Msg, err error) bool { return err == nil && m.Truncated && len(m.Answer) == 0 }},
 		{dnssim.Delay, func(m *dns.Msg, err error) bool { return err == nil && len(m.Answer) == 1 }},
 	} {
-		f := dnssim.Fault{Kind: c.kind, Name: "bad.example", Type: "A", Net: "udp", Times: 1, Delay: rig.Duration(time.Millisecond)}
+		f := dnssim.Fault{Kind: c.kind, Name: "bad.example", Type: "A", Net: "udp", Times: 1, DelayMS: 1}
 		if err := s.Fail(f); err != nil {
 			t.Fatal(err)
 		}
@@ -175,7 +174,7 @@ func TestClientsThatGetNoAnswerGiveUp(t *testing.T) {
 
 func TestCloseEndsADelayedAnswer(t *testing.T) {
 	s := start(t, story()...)
-	if err := s.Fail(dnssim.Fault{Kind: dnssim.Delay, Delay: rig.Duration(time.Hour)}); err != nil {
+	if err := s.Fail(dnssim.Fault{Kind: dnssim.Delay, DelayMS: 3_600_000}); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)

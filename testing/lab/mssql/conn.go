@@ -144,7 +144,7 @@ func (s *Server) login(ctx context.Context, c net.Conn, l login, isTLS bool) (ts
 	s.entries.Add(seen)
 	if hit {
 		_ = c.SetDeadline(time.Time{})
-		if err := rig.Sleep(ctx, f.Delay); err != nil {
+		if err := rig.Sleep(ctx, rig.Milliseconds(f.DelayMS)); err != nil {
 			return tsql.Session{}, err
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/riposte-soar/riposte/testing/lab/mssql/tsql"
-	"github.com/riposte-soar/riposte/testing/lab/rig"
 )
 
 // FaultKind is a way to misbehave.
@@ -13,7 +12,7 @@ type FaultKind string
 
 // The kinds of faults.
 const (
-	Delay   FaultKind = "delay"   // the right answer after Delay; a client may cancel meanwhile
+	Delay   FaultKind = "delay"   // the right answer after DelayMS; a client may cancel meanwhile
 	Hang    FaultKind = "hang"    // no answer; a client may cancel
 	Drop    FaultKind = "drop"    // hang up without an answer; the query ran
 	Cut     FaultKind = "cut"     // hang up in the middle of the answer
@@ -23,14 +22,14 @@ const (
 
 // Fault is one misbehaviour, armed with Fail or POST /faults.
 type Fault struct {
-	Kind   FaultKind    `json:"kind"`
-	On     string       `json:"on,omitempty"`    // "query" or "login"; "" is query
-	Match  string       `json:"match,omitempty"` // part of the SQL text, on login of the user; "" is any
-	Times  int          `json:"times,omitempty"` // 0: until cleared
-	Delay  rig.Duration `json:"delay,omitzero"`  // before whatever happens
-	Number int32        `json:"number,omitempty"`
-	Class  uint8        `json:"class,omitempty"` // severity 1 to 25; 0 is 16, of 1205 it is 13; 20 and more: the server hangs up as well
-	Text   string       `json:"text,omitempty"`
+	Kind    FaultKind `json:"kind"`
+	On      string    `json:"on,omitempty"`       // "query" or "login"; "" is query
+	Match   string    `json:"match,omitempty"`    // part of the SQL text, on login of the user; "" is any
+	Times   int       `json:"times,omitempty"`    // 0: until cleared
+	DelayMS int       `json:"delay_ms,omitempty"` // before whatever happens
+	Number  int32     `json:"number,omitempty"`
+	Class   uint8     `json:"class,omitempty"` // severity 1 to 25; 0 is 16, of 1205 it is 13; 20 and more: the server hangs up as well
+	Text    string    `json:"text,omitempty"`
 }
 
 // Fail checks f and arms it.

@@ -20,7 +20,6 @@ import (
 	driver "github.com/microsoft/go-mssqldb"
 	"github.com/riposte-soar/riposte/testing/lab/mssql"
 	"github.com/riposte-soar/riposte/testing/lab/mssql/tsql"
-	"github.com/riposte-soar/riposte/testing/lab/rig"
 	"go.uber.org/goleak"
 )
 
@@ -322,7 +321,7 @@ func TestFaultsOnQueries(t *testing.T) {
 		fault mssql.Fault
 		check func(error) bool
 	}{
-		{mssql.Fault{Kind: mssql.Delay, Delay: rig.Duration(time.Millisecond)}, func(err error) bool { return err == nil }},
+		{mssql.Fault{Kind: mssql.Delay, DelayMS: 1}, func(err error) bool { return err == nil }},
 		{mssql.Fault{Kind: mssql.Raise}, func(err error) bool { return number(err) == 1205 }},
 		{mssql.Fault{Kind: mssql.Raise, Number: 50001, Text: "out of order"}, func(err error) bool {
 			return number(err) == 50001 && strings.Contains(err.Error(), "out of order")
@@ -382,7 +381,7 @@ func TestACancelledQueryLeavesTheConnectionUsable(t *testing.T) {
 	s := start(t, options())
 	db := open(t, s)
 	db.SetMaxOpenConns(1)
-	for _, f := range []mssql.Fault{{Kind: mssql.Hang}, {Kind: mssql.Delay, Delay: rig.Duration(time.Hour)}} {
+	for _, f := range []mssql.Fault{{Kind: mssql.Hang}, {Kind: mssql.Delay, DelayMS: 3_600_000}} {
 		s.Reset()
 		f.Times = 1
 		if err := s.Fail(f); err != nil {
@@ -448,7 +447,7 @@ func TestControlPage(t *testing.T) {
 	db := open(t, s)
 	h := s.Control()
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest("POST", "/faults", strings.NewReader(`{"kind":"error","number":1205,"match":"assets","times":1,"delay":"1ms"}`)))
+	h.ServeHTTP(w, httptest.NewRequest("POST", "/faults", strings.NewReader(`{"kind":"error","number":1205,"match":"assets","times":1,"delay_ms":1}`)))
 	if w.Code != 201 {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}

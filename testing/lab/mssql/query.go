@@ -64,8 +64,8 @@ func (k *conn) query(seen Seen, last byte) error {
 		seen.Error, seen.Message = fail.Number, fail.Message
 	}
 	k.s.queries.Add(seen)
-	if f.Delay > 0 {
-		if cancelled, err := k.pause(f.Delay); cancelled || err != nil {
+	if f.DelayMS > 0 {
+		if cancelled, err := k.pause(rig.Milliseconds(f.DelayMS)); cancelled || err != nil {
 			return err
 		}
 	}
@@ -116,10 +116,10 @@ func answer(results []tsql.Result, fail *tsql.Error, last byte) reply {
 }
 
 // pause waits for d (0: for ever), or until the client cancels, which is then answered, or leaves, which is an error.
-func (k *conn) pause(d rig.Duration) (cancelled bool, err error) {
+func (k *conn) pause(d time.Duration) (cancelled bool, err error) {
 	var over <-chan time.Time
 	if d > 0 {
-		t := time.NewTimer(time.Duration(d))
+		t := time.NewTimer(d)
 		defer t.Stop()
 		over = t.C
 	}

@@ -67,12 +67,12 @@ func (c Control[F]) getState(w http.ResponseWriter, r *http.Request) {
 		writeError(w, fmt.Errorf("min: %q; expected a number", r.FormValue("min")))
 		return
 	}
-	var wait Duration
-	if err := wait.UnmarshalText([]byte(cmp.Or(r.FormValue("wait"), "0s"))); err != nil {
-		writeError(w, fmt.Errorf("wait: %w", err))
+	wait, err := time.ParseDuration(cmp.Or(r.FormValue("wait"), "0s"))
+	if err != nil {
+		writeError(w, fmt.Errorf("wait: %q; expected a duration such as 10s", r.FormValue("wait")))
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), min(time.Duration(wait), maxWait))
+	ctx, cancel := context.WithTimeout(r.Context(), min(wait, maxWait))
 	defer cancel()
 	status := http.StatusOK
 	if c.Wait(ctx, n) != nil {

@@ -41,7 +41,7 @@ func (t *TCP) accept(serve func(context.Context, net.Conn)) {
 			return
 		}
 		if err != nil { // out of descriptors, or the peer left the backlog: go on after a breath
-			if Sleep(t.ctx, Duration(5*time.Millisecond)) != nil {
+			if Sleep(t.ctx, 5*time.Millisecond) != nil {
 				return
 			}
 			continue

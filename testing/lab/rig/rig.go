@@ -4,7 +4,6 @@ package rig
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 )
@@ -13,11 +12,11 @@ import (
 const AnyPort = "127.0.0.1:0"
 
 // Sleep waits for d, or less if ctx ends first; it returns ctx's error then.
-func Sleep(ctx context.Context, d Duration) error {
+func Sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
 	}
-	t := time.NewTimer(time.Duration(d))
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -27,21 +26,8 @@ func Sleep(ctx context.Context, d Duration) error {
 	}
 }
 
-// Duration is a span of time that JSON writes as Go does: "250ms".
-type Duration time.Duration
-
-// MarshalText writes d as Go does.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
-
-// UnmarshalText reads what MarshalText wrote; a negative span is an error.
-func (d *Duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	if err != nil || v < 0 {
-		return fmt.Errorf("%q: expected a duration such as 250ms", text)
-	}
-	*d = Duration(v)
-	return nil
-}
+// Milliseconds is the delay_ms of a fault as a duration.
+func Milliseconds(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
 // Faults are the armed faults of one server, in the order in which they were armed. The zero value is ready.
 type Faults[F any] struct {

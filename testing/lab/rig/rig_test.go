@@ -98,7 +98,7 @@ func TestControlPage(t *testing.T) {
 		{"GET", "/state?min=3&wait=10s", "", 200, `"seen": 3`},
 		{"GET", "/state?min=4&wait=1ms", "", 504, `"seen": 3`},
 		{"GET", "/state?min=x", "", 400, "expected a number"},
-		{"GET", "/state?wait=x", "", 400, "expected a duration such as 250ms"},
+		{"GET", "/state?wait=x", "", 400, "expected a duration such as 10s"},
 		{"POST", "/faults", `{"kind":"a"}`, 201, `"kind": "a"`},
 		{"GET", "/faults", "", 200, `"kind": "a"`},
 		{"POST", "/faults", `{"kind":""}`, 400, "expected one of"},
@@ -124,7 +124,7 @@ func TestClosingTCPBreaksWaitingConnections(t *testing.T) {
 	s, err := rig.ListenTCP("", func(ctx context.Context, c net.Conn) {
 		close(served)
 		_, _ = io.Copy(io.Discard, c)
-		if rig.Sleep(ctx, rig.Duration(time.Hour)) == nil {
+		if rig.Sleep(ctx, time.Hour) == nil {
 			t.Error("slept an hour")
 		}
 	})

@@ -12,7 +12,7 @@ type FaultKind string
 // The kinds of faults.
 const (
 	Answer FaultKind = "answer" // answer Reply (status, delay, redirect, Retry-After in its header)
-	Drop   FaultKind = "drop"   // take the request, wait Reply.Delay, hang up without an answer
+	Drop   FaultKind = "drop"   // take the request, wait Reply.DelayMS, hang up without an answer
 	Cut    FaultKind = "cut"    // answer Reply but hang up before the body's last byte
 )
 

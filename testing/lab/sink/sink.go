@@ -31,7 +31,7 @@ type Reply struct {
 	Location string            `json:"location,omitempty"` // a redirect
 	Header   map[string]string `json:"header,omitempty"`
 	Body     string            `json:"body,omitempty"`
-	Delay    rig.Duration      `json:"delay,omitzero"`
+	DelayMS  int               `json:"delay_ms,omitempty"`
 }
 
 // Request is one request as it arrived.
@@ -200,7 +200,7 @@ func (s *Server) remember(r *http.Request, body string, size int64, reply Reply,
 }
 
 func (s *Server) reply(w http.ResponseWriter, r *http.Request, reply Reply, act FaultKind) {
-	if reply.Delay > 0 && rig.Sleep(r.Context(), reply.Delay) != nil {
+	if reply.DelayMS > 0 && rig.Sleep(r.Context(), rig.Milliseconds(reply.DelayMS)) != nil {
 		return
 	}
 	if act == Drop {

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/riposte-soar/riposte/testing/lab/rig"
 	"github.com/riposte-soar/riposte/testing/lab/sink"
 	"go.uber.org/goleak"
 )
@@ -86,7 +85,7 @@ func TestFaults(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	arm(sink.Fault{Kind: sink.Answer, Reply: sink.Reply{Status: 429, Delay: rig.Duration(time.Millisecond), Header: map[string]string{"Retry-After": "2"}}})
+	arm(sink.Fault{Kind: sink.Answer, Reply: sink.Reply{Status: 429, DelayMS: 1, Header: map[string]string{"Retry-After": "2"}}})
 	if resp, _, err := post(t, c, s.URL()+"/else", "", ""); err != nil || resp.StatusCode != 200 {
 		t.Errorf("the fault befell another path: %v %v", resp, err)
 	}
@@ -119,7 +118,7 @@ func TestFaults(t *testing.T) {
 }
 
 func TestCloseEndsADelayedAnswer(t *testing.T) {
-	s, c := start(t, sink.Options{Reply: sink.Reply{Delay: rig.Duration(time.Hour)}})
+	s, c := start(t, sink.Options{Reply: sink.Reply{DelayMS: 3_600_000}})
 	result := make(chan error, 1)
 	go func() {
 		_, _, err := post(t, c, s.URL(), "", "x")

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/emersion/go-smtp"
-	"github.com/riposte-soar/riposte/testing/lab/rig"
 )
 
 // Stage is the command at which something happened.
@@ -30,18 +29,18 @@ const (
 	Greylist   FaultKind = "greylist"    // 451 to every new pair of sender and recipient, once
 	Drop       FaultKind = "drop"        // hang up; at "data" the message is not accepted
 	AcceptDrop FaultKind = "accept_drop" // accept the message, hang up before the answer; the client must wonder
-	Delay      FaultKind = "delay"       // wait Delay, then go on
+	Delay      FaultKind = "delay"       // wait DelayMS, then go on
 )
 
 // Fault is one misbehaviour, armed with Fail or POST /faults.
 type Fault struct {
-	Kind  FaultKind    `json:"kind"`
-	Stage Stage        `json:"stage,omitempty"` // mail, rcpt or data; "": rcpt for refuse, tempfail, greylist; data for the others
-	Match string       `json:"match,omitempty"` // part of a recipient, at "mail" of the sender; "" is any
-	Times int          `json:"times,omitempty"` // 0: until cleared
-	Code  int          `json:"code,omitempty"`  // 400 to 599
-	Text  string       `json:"text,omitempty"`
-	Delay rig.Duration `json:"delay,omitzero"` // before whatever happens
+	Kind    FaultKind `json:"kind"`
+	Stage   Stage     `json:"stage,omitempty"` // mail, rcpt or data; "": rcpt for refuse, tempfail, greylist; data for the others
+	Match   string    `json:"match,omitempty"` // part of a recipient, at "mail" of the sender; "" is any
+	Times   int       `json:"times,omitempty"` // 0: until cleared
+	Code    int       `json:"code,omitempty"`  // 400 to 599
+	Text    string    `json:"text,omitempty"`
+	DelayMS int       `json:"delay_ms,omitempty"` // before whatever happens
 }
 
 // Fail checks f and arms it. Arming a greylist forgets who was sent away before.

@@ -107,7 +107,7 @@ func (ss *session) fault(at Stage, to []string) (FaultKind, error) {
 	if !hit {
 		return "", nil
 	}
-	if rig.Sleep(s.ctx, f.Delay) != nil {
+	if rig.Sleep(s.ctx, rig.Milliseconds(f.DelayMS)) != nil {
 		return f.Kind, errHungUp
 	}
 	switch f.Kind {

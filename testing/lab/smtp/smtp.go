@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -29,6 +30,7 @@ type Options struct {
 	// TLS offers STARTTLS with a certificate made at the start, see CertificatePEM. RequireTLS offers it too, and refuses mail (530)
 	// and AUTH without it.
 	TLS, RequireTLS bool
+	ImplicitTLS     bool             // TLS from the first byte, as on port 465 (RFC 8314)
 	MaxBytes        int64            // of a message; 0 is 32 MiB
 	Now             func() time.Time // time.Now if nil; used for the log and the certificate
 	Keep            int              // how many messages and refusals are kept; 0 is rig.DefaultKeep
@@ -101,7 +103,7 @@ func Start(opts Options) (*Server, error) {
 	s.srv.AllowInsecureAuth = !opts.RequireTLS
 	s.srv.EnableSMTPUTF8 = true
 	s.srv.ErrorLog = log.New(io.Discard, "", 0) // clients that hang up are the lab's daily bread
-	if opts.TLS || opts.RequireTLS {
+	if opts.TLS || opts.RequireTLS || opts.ImplicitTLS {
 		cert, certPEM, err := rig.Certificate(opts.Now())
 		if err != nil {
 			return nil, fmt.Errorf("smtp: certificate: %w", err)
@@ -114,14 +116,18 @@ func Start(opts Options) (*Server, error) {
 		return nil, fmt.Errorf("smtp: %w", err)
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.wg.Go(func() { _ = s.srv.Serve(s.ln) }) // ends when the listener is closed
+	var from net.Listener = s.ln
+	if opts.ImplicitTLS {
+		from = tls.NewListener(s.ln, s.srv.TLSConfig)
+	}
+	s.wg.Go(func() { _ = s.srv.Serve(from) }) // ends when the listener is closed
 	return s, nil
 }
 
 // Addr is host:port.
 func (s *Server) Addr() string { return s.ln.Addr().String() }
 
-// CertificatePEM is the certificate that STARTTLS shows, for the roots of a client; nil without TLS.
+// CertificatePEM is the certificate that TLS shows, for the roots of a client; nil without TLS.
 func (s *Server) CertificatePEM() []byte { return s.certPEM }
 
 // Close breaks all connections and waits for their goroutines.

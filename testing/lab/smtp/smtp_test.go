@@ -12,9 +12,7 @@ import (
 	"net/textproto"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/riposte-soar/riposte/testing/lab/rig"
 	smtpsink "github.com/riposte-soar/riposte/testing/lab/smtp"
 	"github.com/wneessen/go-mail"
 	"go.uber.org/goleak"
@@ -178,6 +176,40 @@ func TestTLSAndAuth(t *testing.T) {
 	}
 }
 
+func TestTLSFromTheFirstByte(t *testing.T) {
+	s := start(t, smtpsink.Options{ImplicitTLS: true, RequireTLS: true})
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(s.CertificatePEM())
+	raw, err := tls.Dial("tcp", s.Addr(), &tls.Config{RootCAs: roots, ServerName: "localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := smtp.NewClient(raw, "localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Mail(sender); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Rcpt(alice); err != nil {
+		t.Fatal(err)
+	}
+	w, err := c.Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(plain("tls@corp.test")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if m := s.Messages(); len(m) != 1 || !m[0].TLS || m[0].MessageID != "tls@corp.test" {
+		t.Errorf("messages %+v", m)
+	}
+}
+
 func TestRetriesOfAMessageAreVisible(t *testing.T) {
 	s := start(t, smtpsink.Options{})
 	arm := func(f smtpsink.Fault) {
@@ -225,7 +257,7 @@ func TestRefusals(t *testing.T) {
 		{smtpsink.Fault{Kind: smtpsink.Refuse, Match: "alice"}, 550, smtpsink.AtRcpt},
 		{smtpsink.Fault{Kind: smtpsink.TempFail, Code: 421, Text: "Too busy"}, 421, smtpsink.AtRcpt},
 		{smtpsink.Fault{Kind: smtpsink.Refuse, Stage: smtpsink.AtMail, Match: "riposte", Code: 554}, 554, smtpsink.AtMail},
-		{smtpsink.Fault{Kind: smtpsink.Drop, Stage: smtpsink.AtRcpt, Delay: rig.Duration(time.Millisecond)}, 0, smtpsink.AtRcpt},
+		{smtpsink.Fault{Kind: smtpsink.Drop, Stage: smtpsink.AtRcpt, DelayMS: 1}, 0, smtpsink.AtRcpt},
 		{smtpsink.Fault{Kind: smtpsink.Drop}, 0, smtpsink.AtData},
 	} {
 		s.Reset()
@@ -276,7 +308,7 @@ func TestMessagesOverTheLimitAreRefused(t *testing.T) {
 
 func TestCloseEndsADelayedAnswer(t *testing.T) {
 	s := start(t, smtpsink.Options{})
-	if err := s.Fail(smtpsink.Fault{Kind: smtpsink.Delay, Stage: smtpsink.AtRcpt, Delay: rig.Duration(time.Hour)}); err != nil {
+	if err := s.Fail(smtpsink.Fault{Kind: smtpsink.Delay, Stage: smtpsink.AtRcpt, DelayMS: 3_600_000}); err != nil {
 		t.Fatal(err)
 	}
 	c, err := smtp.Dial(s.Addr())

@@ -16,8 +16,8 @@ type FaultKind string
 
 // The kinds of faults.
 const (
-	Delay     FaultKind = "delay"      // answer after Delay
-	Drip      FaultKind = "drip"       // answer Bytes (1 if 0) at a time, Delay between
+	Delay     FaultKind = "delay"      // answer after DelayMS
+	Drip      FaultKind = "drip"       // answer Bytes (1 if 0) at a time, DelayMS between
 	Huge      FaultKind = "huge"       // answer, then remarks until Bytes (8 MiB if 0) are sent
 	Cut       FaultKind = "cut"        // end the answer after Bytes, its half if 0, as if it were whole
 	Abort     FaultKind = "abort"      // the same, but with a reset of the connection
@@ -29,12 +29,12 @@ const (
 
 // Fault is one misbehaviour, armed with Fail or POST /faults.
 type Fault struct {
-	Kind  FaultKind    `json:"kind"`
-	Match string       `json:"match,omitempty"` // part of the target; "" is any query
-	Times int          `json:"times,omitempty"` // 0: until cleared
-	Delay rig.Duration `json:"delay,omitzero"`
-	Bytes int          `json:"bytes,omitempty"`
-	Text  string       `json:"text,omitempty"`
+	Kind    FaultKind `json:"kind"`
+	Match   string    `json:"match,omitempty"` // part of the target; "" is any query
+	Times   int       `json:"times,omitempty"` // 0: until cleared
+	DelayMS int       `json:"delay_ms,omitempty"`
+	Bytes   int       `json:"bytes,omitempty"`
+	Text    string    `json:"text,omitempty"`
 }
 
 // Fail checks f and arms it.
@@ -53,14 +53,14 @@ func (s *Server) Fail(f Fault) error {
 
 // misbehave answers as f says; body is the answer of a good day. Writing errors mean that the client left.
 func (s *Server) misbehave(ctx context.Context, c net.Conn, f Fault, body string) {
-	if f.Kind != Drip && rig.Sleep(ctx, f.Delay) != nil {
+	if f.Kind != Drip && rig.Sleep(ctx, rig.Milliseconds(f.DelayMS)) != nil {
 		return
 	}
 	switch f.Kind {
 	case Delay:
 		_, _ = io.WriteString(c, body)
 	case Drip:
-		for len(body) > 0 && rig.Sleep(ctx, f.Delay) == nil {
+		for len(body) > 0 && rig.Sleep(ctx, rig.Milliseconds(f.DelayMS)) == nil {
 			n := min(max(f.Bytes, 1), len(body))
 			if _, err := io.WriteString(c, body[:n]); err != nil {
 				return

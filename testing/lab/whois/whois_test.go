@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/riposte-soar/riposte/testing/lab/rig"
 	"github.com/riposte-soar/riposte/testing/lab/whois"
 	"go.uber.org/goleak"
 )
@@ -133,8 +132,8 @@ func TestFaults(t *testing.T) {
 		fault whois.Fault
 		check func(got string, err error) bool
 	}{
-		{whois.Fault{Kind: whois.Delay, Delay: rig.Duration(time.Millisecond)}, func(got string, err error) bool { return got == whole && err == nil }},
-		{whois.Fault{Kind: whois.Drip, Bytes: 100, Delay: rig.Duration(time.Millisecond)}, func(got string, err error) bool { return got == whole && err == nil }},
+		{whois.Fault{Kind: whois.Delay, DelayMS: 1}, func(got string, err error) bool { return got == whole && err == nil }},
+		{whois.Fault{Kind: whois.Drip, Bytes: 100, DelayMS: 1}, func(got string, err error) bool { return got == whole && err == nil }},
 		{whois.Fault{Kind: whois.Huge, Bytes: 1 << 20}, func(got string, err error) bool { return len(got) == 1<<20 && strings.HasPrefix(got, whole) }},
 		{whois.Fault{Kind: whois.Huge, Bytes: 9}, func(got string, err error) bool { return got == whole[:9] }},
 		{whois.Fault{Kind: whois.Cut}, func(got string, err error) bool { return got == whole[:len(whole)/2] && err == nil }},
