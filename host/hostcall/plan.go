@@ -156,16 +156,22 @@ func (p *plan) readSettings(raw, schema json.RawMessage) *abi.Fault {
 // settingsSchema is the part of a JSON Schema that matters here; package schemas checks the rest.
 type settingsSchema struct {
 	Format     string                    `json:"format"`
+	Default    any                       `json:"default"`
 	Required   []string                  `json:"required"`
 	Properties map[string]settingsSchema `json:"properties"`
 }
 
-// part moves the secrets out of object.
+// part moves the secrets out of object, and fills in the defaults of what is not set.
 func (p *plan) part(object map[string]any, shape settingsSchema, path string) *abi.Fault {
 	for _, name := range shape.Required {
 		if v, ok := object[name]; !ok || v == nil {
 			return &abi.Fault{Kind: abi.Invalid, Message: "the setting " + path + name + " is required", Where: "settings." + path + name,
 				Hint: "complete the connector's settings"}
+		}
+	}
+	for name, property := range shape.Properties {
+		if _, ok := object[name]; !ok && property.Default != nil && property.Format != "secret" {
+			object[name] = property.Default
 		}
 	}
 	for name, v := range object {
