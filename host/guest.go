@@ -144,13 +144,21 @@ func (g *guest) run(ctx context.Context, runtime wazero.Runtime, m *loadedModule
 	return out
 }
 
-// start runs what must come before an action: the initialisation of a WASI reactor, or the constructors of a module that has none.
+// start runs what must come before an action: the initialisation of a WASI reactor, or the constructors of a module that has none; and the
+// runtime of a Haskell program.
 func (g *guest) start(ctx context.Context, instance api.Module) error {
-	for _, name := range []string{"_initialize", "__wasm_call_ctors"} {
-		if f := instance.ExportedFunction(name); f != nil {
-			_, err := f.Call(ctx)
+	init := instance.ExportedFunction("_initialize")
+	if init == nil {
+		init = instance.ExportedFunction("__wasm_call_ctors")
+	}
+	if init != nil {
+		if _, err := init.Call(ctx); err != nil {
 			return err
 		}
+	}
+	if haskell := instance.ExportedFunction("hs_init"); haskell != nil && g.bundle.Extism() {
+		_, err := haskell.Call(ctx, 0, 0)
+		return err
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ type Bundle struct {
 }
 
 // Extism says that the module was written for Extism and knows nothing of us: it imports none of our host modules. Its input is then the
-// parameters and not a call, its output the result itself.
+// parameters and not a call, its output the result itself. So a kit for another language imports at least riposte:mem/v1.
 func (b *Bundle) Extism() bool { return b.extism }
 
 // Needs is what a module declares to need before it runs.
@@ -103,8 +103,7 @@ func OpenFunc(load func() ([]byte, error)) (*Bundle, error) {
 	if err := report.err(); err != nil {
 		return nil, err
 	}
-	b := &Bundle{Digest: digest(file), Manifest: *manifest, Size: len(file), load: load, schemas: checks}
-	b.extism = m.importsOf(abi.ModuleExtism) && !m.importsOf("riposte:")
+	b := &Bundle{Digest: digest(file), Manifest: *manifest, Size: len(file), load: load, schemas: checks, extism: m.extism()}
 	for _, l := range m.memories {
 		b.asks.Pages += l.min
 	}

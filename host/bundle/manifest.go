@@ -10,6 +10,7 @@ import (
 
 	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/schemas"
+	"github.com/riposte-soar/riposte/schemas/sorts"
 )
 
 // compiled are the schemas of a manifest.
@@ -152,6 +153,11 @@ func (c *checker) action(a *abi.Action, where string) {
 	parameters := headOf(a.Parameters).Properties
 	if p, ok := parameters[a.Expires]; a.Expires != "" && (!ok || p.Type != "integer") {
 		c.report.add(where+".expires", "expected the name of a parameter of type integer", nearest(a.Expires, keysOf(parameters)))
+	}
+	if a.Sort != "" {
+		if err := sorts.Check(a.Sort, a.Result); err != nil {
+			c.report.add(where+".result", "does not satisfy the sort "+a.Sort+": "+strings.ReplaceAll(err.Error(), "\n", "; "), "")
+		}
 	}
 	if a.Kind == abi.Contain {
 		c.contain(a, where)
