@@ -112,12 +112,12 @@ func (e *Env) Var(name string) *Type { return e.vars[name] }
 
 // Program is a compiled, typed expression. It may be evaluated by many goroutines at once.
 type Program struct {
-	src   string
-	prog  cel.Program
-	typ   *Type
-	refs  []string
-	equal []Equality
-	env   *Env
+	src       string
+	prog      cel.Program
+	typ       *Type
+	refs      []string
+	necessary []Condition
+	env       *Env
 }
 
 // Compile checks an expression and makes a Program of it. The error is an *Error.
@@ -137,9 +137,9 @@ func (e *Env) Compile(src string) (*Program, error) {
 	checked := ast.NativeRep()
 	return &Program{
 		src: src, prog: prog, env: e,
-		typ:   fromCEL(ast.OutputType(), e.objects),
-		refs:  references(checked),
-		equal: equalities(checked.Expr()),
+		typ:       fromCEL(ast.OutputType(), e.objects),
+		refs:      references(checked),
+		necessary: necessary(checked.Expr()),
 	}, nil
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
 )
 
@@ -72,7 +73,11 @@ func path(e ast.Expr) (string, bool) {
 		return p + "." + e.AsSelect().FieldName(), ok
 	case ast.CallKind:
 		c := e.AsCall()
-		if c.FunctionName() == operators.Index && c.Args()[1].Kind() == ast.LiteralKind {
+		if c.FunctionName() == "orValue" && c.IsMemberFunction() { // what is absent reads as the default
+			return path(c.Target())
+		}
+		index := c.FunctionName() == operators.Index || c.FunctionName() == operators.OptIndex
+		if index && c.Args()[1].Kind() == ast.LiteralKind {
 			if key, ok := c.Args()[1].AsLiteral().(types.String); ok {
 				p, ok := path(c.Args()[0])
 				return p + "." + string(key), ok
@@ -88,58 +93,76 @@ func rootOf(e ast.Expr) string {
 		case ast.SelectKind:
 			e = e.AsSelect().Operand()
 		case ast.CallKind:
-			e = e.AsCall().Args()[0]
+			if c := e.AsCall(); c.IsMemberFunction() {
+				e = c.Target()
+			} else {
+				e = c.Args()[0]
+			}
 		default:
 			return e.AsIdent()
 		}
 	}
 }
 
-// Equality is a necessary condition of an expression: the value at Path is one of Values.
-type Equality struct {
-	Path   string
-	Values []string
+// Condition is a necessary condition of an expression: the text at Path is one of Equals, or holds Contains if that is set.
+type Condition struct {
+	Path     string
+	Equals   []string
+	Contains string
 }
 
-// Necessary lists conditions of the form path == "text" or path in ["text", …] without which the expression cannot be true. They are an
-// aid for indexes.
-func (p *Program) Necessary() []Equality { return p.equal }
+// Necessary lists conditions without which the expression cannot be true: path == "text", path in ["text", …] and path.contains("text"), where
+// they must hold in every case. They are an aid for indexes.
+func (p *Program) Necessary() []Condition { return p.necessary }
 
-func equalities(e ast.Expr) []Equality {
+func necessary(e ast.Expr) []Condition {
 	if e.Kind() != ast.CallKind {
 		return nil
 	}
 	c := e.AsCall()
 	switch c.FunctionName() {
 	case operators.LogicalAnd:
-		var out []Equality
+		var out []Condition
 		for _, a := range c.Args() {
-			out = append(out, equalities(a)...)
+			out = append(out, necessary(a)...)
 		}
 		return out
 	case operators.Equals:
 		for i, a := range c.Args() {
 			p, isPath := path(a)
 			if v, ok := text(c.Args()[1-i]); isPath && ok {
-				return []Equality{{p, []string{v}}}
+				return []Condition{{Path: p, Equals: []string{v}}}
 			}
 		}
 	case operators.In:
-		p, isPath := path(c.Args()[0])
-		if !isPath || c.Args()[1].Kind() != ast.ListKind {
+		if p, ok := path(c.Args()[0]); ok {
+			return oneOf(p, c.Args()[1])
+		}
+	case overloads.Contains:
+		if !c.IsMemberFunction() {
 			return nil
 		}
-		eq := Equality{Path: p}
-		for _, el := range c.Args()[1].AsList().Elements() {
-			v, ok := text(el)
-			if !ok {
-				return nil
-			}
-			eq.Values = append(eq.Values, v)
+		p, isPath := path(c.Target())
+		if v, ok := text(c.Args()[0]); isPath && ok {
+			return []Condition{{Path: p, Contains: v}}
 		}
-		return []Equality{eq}
 	}
 	return nil
+}
+
+func oneOf(path string, list ast.Expr) []Condition {
+	if list.Kind() != ast.ListKind {
+		return nil
+	}
+	out := Condition{Path: path}
+	for _, e := range list.AsList().Elements() {
+		v, ok := text(e)
+		if !ok {
+			return nil
+		}
+		out.Equals = append(out.Equals, v)
+	}
+	return []Condition{out}
 }
 
 // text is the value of a string literal. The empty string does not count: absent members may read as such.

@@ -118,29 +118,27 @@ func schemaKind(m map[string]any) (kind string, nullable bool) {
 		return "object", false
 	case m["items"] != nil:
 		return "array", false
-	case len(enumWords(m)) > 0:
+	case allStrings(m["enum"]):
 		return "string", false
 	}
 	return "", false
 }
 
-func enumWords(m map[string]any) []string {
-	values, _ := m["enum"].([]any)
-	words := make([]string, 0, len(values))
+func allStrings(enum any) bool {
+	values, _ := enum.([]any)
 	for _, v := range values {
-		s, ok := v.(string)
-		if !ok {
-			return nil
+		if _, ok := v.(string); !ok {
+			return false
 		}
-		words = append(words, s)
 	}
-	return words
+	return len(values) > 0
 }
 
 func (r *schemaReader) ofKind(kind string, m map[string]any) *Type {
 	switch kind {
 	case "string":
-		return &Type{kind: String, enum: enumWords(m)}
+		format, _ := m["format"].(string)
+		return &Type{kind: String, format: format}
 	case "integer":
 		return Of(Int)
 	case "number":

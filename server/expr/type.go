@@ -38,8 +38,7 @@ type Type struct {
 	nullable bool
 	name     string    // of Object and Lists: its name in CEL, derived from the structure, so that equal types are the same type
 	cel      *cel.Type // of Opaque
-	// enum holds the words that a schema allows.
-	enum []string
+	format   string    // of a String: the format that its schema names
 }
 
 // Of gives the type of a kind that has no parts.
@@ -113,6 +112,14 @@ func (t *Type) Kind() Kind {
 
 // IsNullable says whether null is a value of the type.
 func (t *Type) IsNullable() bool { return t.Kind() == Any || t.nullable }
+
+// Format is the format that the schema of a string names, such as "ip"; empty for others.
+func (t *Type) Format() string {
+	if t == nil {
+		return ""
+	}
+	return t.format
+}
 
 // Elem is the type of the elements of a list or of the values of a map; Any where nothing is known.
 func (t *Type) Elem() *Type {
