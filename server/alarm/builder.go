@@ -21,7 +21,8 @@ const (
 type Builder struct {
 	alarm   *Alarm
 	seen    [maxFields / 64]uint64
-	objects [maxObjects]map[string]any
+	objects []held
+	first   [12]held // what objects begins with
 	ext     map[string]any
 	labels  map[string]any
 	blank   map[string]struct{} // keys of ext that came first without a value
@@ -30,14 +31,20 @@ type Builder struct {
 	full    bool                // ext had no room for a key
 }
 
+// held is an object of the registry that the alarm has.
+type held struct {
+	at     int
+	fields map[string]any
+}
+
 // custom is the key "<base>Label" with its text.
 type custom struct{ base, text string }
 
 // NewBuilder begins an alarm that was received now; it gives it a UID and the unknown severity.
 func NewBuilder(now time.Time, in Intake, raw string) *Builder {
 	b := &Builder{alarm: &Alarm{UID: NewUID(now), Received: now.UTC(), Intake: in, Raw: raw,
-		Severity: Severity{Name: Unknown}, Fields: make(map[string]any, 8)}}
-	b.objects[0] = b.alarm.Fields
+		Severity: Severity{Name: Unknown}, Fields: make(map[string]any, 12)}}
+	b.objects = append(b.first[:0], held{0, b.alarm.Fields})
 	return b
 }
 
@@ -117,7 +124,7 @@ func (b *Builder) List(f *Field, values []string) {
 
 // again notes a further value of a field. One that differs makes the alarm doubtful: nobody can tell which is the sender's own.
 func (b *Builder) again(f *Field, key, text string) {
-	if held, ok := b.objects[f.object][f.leaf]; ok && fmt.Sprint(held) == text {
+	if held, ok := b.find(f.object)[f.leaf]; ok && fmt.Sprint(held) == text {
 		return
 	}
 	b.Warn("%s: given again as %s; the first value stays", clip(key), Quote(text))
@@ -125,15 +132,26 @@ func (b *Builder) again(f *Field, key, text string) {
 
 func (b *Builder) put(f *Field, v any) { b.object(f.object)[f.leaf] = v }
 
+// find gives an object that the alarm has already, or nil.
+func (b *Builder) find(at int) map[string]any {
+	for i := range b.objects {
+		if b.objects[i].at == at {
+			return b.objects[i].fields
+		}
+	}
+	return nil
+}
+
+// object gives an object, and makes it if need be.
 func (b *Builder) object(at int) map[string]any {
-	if m := b.objects[at]; m != nil {
-		return m
+	if fields := b.find(at); fields != nil {
+		return fields
 	}
 	o := &registry.objects[at]
-	m := make(map[string]any, 4)
-	b.object(o.parent)[o.name] = m
-	b.objects[at] = m
-	return m
+	fields := make(map[string]any, 4)
+	b.object(o.parent)[o.name] = fields
+	b.objects = append(b.objects, held{at, fields})
+	return fields
 }
 
 // Ext keeps a text under ext.<key>; the first one stays. The key "labels" is a label, since ext.labels is their object.

@@ -38,11 +38,8 @@ type object struct {
 	parent int
 }
 
-// maxObjects and maxFields bound the arrays that a Builder keeps; a test holds the registry to them.
-const (
-	maxObjects = 96
-	maxFields  = 256
-)
+// maxFields bounds the set that a Builder keeps; a test holds the registry to it.
+const maxFields = 256
 
 type index struct {
 	fields  []Field

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"mime"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -67,18 +66,34 @@ func Redecode(now time.Time, a *alarm.Alarm) *alarm.Alarm {
 	return Decode(now, a.Intake, []byte(a.Raw), notes...)
 }
 
+// The fields of a header, looked up once.
+var (
+	headerFields = fields("log.syslog.hostname", "log.syslog.appname", "log.syslog.procid", "log.syslog.msgid")
+	priority     = fields("log.syslog.priority")[0]
+	created      = fields("event.created")[0]
+)
+
+func fields(paths ...string) []*alarm.Field {
+	found := make([]*alarm.Field, len(paths))
+	for i, path := range paths {
+		found[i], _ = alarm.Lookup(path)
+	}
+	return found
+}
+
 // begin keeps the header, which the sending program wrote, before anything in the payload can claim its fields.
 func begin(now time.Time, in alarm.Intake, raw string, h *header.Header, notes []string) *alarm.Builder {
 	b := alarm.NewBuilder(now, in, raw)
 	for _, note := range notes {
 		b.Warn("%s", note)
 	}
-	set(b, "log.syslog.hostname", h.Host)
-	set(b, "log.syslog.appname", h.App)
-	set(b, "log.syslog.procid", h.ProcID)
-	set(b, "log.syslog.msgid", h.MsgID)
-	if h.Priority >= 0 {
-		set(b, "log.syslog.priority", strconv.Itoa(h.Priority))
+	for i, text := range [...]string{h.Host, h.App, h.ProcID, h.MsgID} {
+		if text != "" {
+			b.Text(headerFields[i], headerFields[i].Path, text)
+		}
+	}
+	if h.Priority >= 0 && !b.Seen(priority) {
+		b.Set(priority, int64(h.Priority))
 	}
 	for _, p := range h.Data {
 		b.Ext(p.Name, p.Value)
@@ -109,15 +124,17 @@ func decode(h *header.Header, payload string, b *alarm.Builder) (alarm.Format, e
 
 // afterwards fills from the header what the payload left open: the time; for plain syslog also message, host, process and severity.
 func afterwards(h *header.Header, format alarm.Format, payload string, b *alarm.Builder) {
-	if f, _ := alarm.Lookup("event.created"); !h.Time.IsZero() && !b.Seen(f) {
-		b.Set(f, h.Time.Format(time.RFC3339Nano))
+	if !h.Time.IsZero() && !b.Seen(created) {
+		b.Set(created, h.Time.Format(time.RFC3339Nano))
 	}
 	if format != alarm.Syslog {
 		return
 	}
-	set(b, "message", payload)
-	set(b, "host.name", h.Host)
-	set(b, "process.name", h.App)
+	for path, text := range map[string]string{"message": payload, "host.name": h.Host, "process.name": h.App} {
+		if f, ok := alarm.Lookup(path); ok {
+			b.Text(f, path, text)
+		}
+	}
 	if strings.Contains(payload, "CEF:0|") {
 		b.Warn("CEF stands inside the text, not at its beginning: not read, since the text may be an attacker's")
 	}
@@ -125,12 +142,6 @@ func afterwards(h *header.Header, format alarm.Format, payload string, b *alarm.
 		words := [8]string{"emergency", "alert", "critical", "error", "warning", "notice", "informational", "debug"}
 		s, _ := alarm.SeverityOfWord(words[h.Priority&7])
 		b.Severity(s)
-	}
-}
-
-func set(b *alarm.Builder, path, text string) {
-	if f, ok := alarm.Lookup(path); ok && text != "" {
-		b.Text(f, path, text)
 	}
 }
 

@@ -242,7 +242,7 @@ func FuzzBody(f *testing.F) {
 	})
 }
 
-const benchLine = `<134>Nov 21 09:58:00 siem.corp.test CEF:0|LogPoint|LogPoint|7.4|4711|Malicious outbound|8|src=10.0.0.5 spt=49822 dst=203.0.113.9 dpt=443 in=1200 out=98304 rt=1795255080000 proto=tcp act=allowed cs1Label=Rule cs1=outbound suser=jdoe msg=talks to an unknown address`
+const benchLine = `<134>Nov 21 09:58:00 siem.corp.test CEF:0|LogPoint|LogPoint|7.4|4711|Malicious outbound|8|src=10.0.0.5 spt=49822 dst=203.0.113.9 dpt=443 in=1200 out=98304 rt=1795255080000 proto=tcp act=allowed cs1Label=Rule cs1=outbound suser=jdoe msg=talks to an unknown addres`
 
 // BenchmarkCEF decodes the mission's alarm, header and all, with its typed fields.
 func BenchmarkCEF(b *testing.B) {
