@@ -20,7 +20,7 @@ type Options struct {
 	Addr      string           // "" is 127.0.0.1 and any port
 	Reply     Reply            // the answer of a good day
 	CountOnly bool             // count requests and their bytes, keep none
-	Keep      int              // how many requests are kept, the newest; 0 is rig.DefaultKeep
+	Keep      int              // how many requests are kept, the newest; 0 is 1,000
 	MaxBody   int              // bytes of a body that are kept; 0 is 64 KiB
 	Now       func() time.Time // time.Now if nil; used for the log only
 }
@@ -87,7 +87,7 @@ func Start(opts Options) (*Server, error) {
 	}
 	opts.MaxBody = cmp.Or(opts.MaxBody, 64<<10)
 	s := &Server{opts: opts, keys: make(map[string]int)}
-	s.log.Keep(opts.Keep)
+	s.log.Keep(cmp.Or(opts.Keep, 1000))
 	if opts.CountOnly {
 		s.log.Keep(1) // its entry stays empty; the log serves Wait
 	}

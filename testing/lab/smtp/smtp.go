@@ -4,6 +4,7 @@
 package smtpsink
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -31,9 +32,9 @@ type Options struct {
 	// and AUTH without it.
 	TLS, RequireTLS bool
 	ImplicitTLS     bool             // TLS from the first byte, as on port 465 (RFC 8314)
-	MaxBytes        int64            // of a message; 0 is 32 MiB
+	MaxBytes        int64            // of a message; 0 is 4 MiB
 	Now             func() time.Time // time.Now if nil; used for the log and the certificate
-	Keep            int              // how many messages and refusals are kept; 0 is rig.DefaultKeep
+	Keep            int              // how many messages and refusals are kept; 0 is 1,000
 }
 
 // Refusal is a command that was answered with an error.
@@ -87,17 +88,11 @@ func Start(opts Options) (*Server, error) {
 		opts.Now = time.Now
 	}
 	s := &Server{opts: opts, attempts: make(map[string]*tally), greylisted: make(map[[2]string]bool)}
-	s.messages.Keep(opts.Keep)
-	s.refusals.Keep(opts.Keep)
+	s.messages.Keep(cmp.Or(opts.Keep, 1000))
+	s.refusals.Keep(cmp.Or(opts.Keep, 1000))
 	s.srv = smtp.NewServer(smtp.BackendFunc(s.session))
-	s.srv.Domain = "mail.corp.test"
-	if opts.Domain != "" {
-		s.srv.Domain = opts.Domain
-	}
-	s.srv.MaxMessageBytes = 32 << 20
-	if opts.MaxBytes > 0 {
-		s.srv.MaxMessageBytes = opts.MaxBytes
-	}
+	s.srv.Domain = cmp.Or(opts.Domain, "mail.corp.test")
+	s.srv.MaxMessageBytes = cmp.Or(opts.MaxBytes, 4<<20)
 	s.srv.MaxRecipients = 1000
 	s.srv.ReadTimeout, s.srv.WriteTimeout = 5*time.Minute, 5*time.Minute // RFC 5321, 4.5.3.2
 	s.srv.AllowInsecureAuth = !opts.RequireTLS
@@ -177,6 +172,9 @@ func (s *Server) Control() http.Handler {
 	return rig.Control[Fault]{State: s.State, Fail: s.Fail, Armed: &s.faults, Reset: s.Reset, Wait: s.Wait}.Handler()
 }
 
+// maxIDs bounds how many Message-IDs are remembered.
+const maxIDs = 1 << 20
+
 // count notes one more arrival of the Message-ID and says which it is, from 1 up.
 func (s *Server) count(id string, accepted bool) (attempt int, duplicate bool) {
 	s.mu.Lock()
@@ -184,10 +182,10 @@ func (s *Server) count(id string, accepted bool) (attempt int, duplicate bool) {
 	if accepted {
 		s.accepted++
 	}
-	if id == "" {
+	t := s.attempts[id]
+	if id == "" || t == nil && len(s.attempts) == maxIDs {
 		return 1, false
 	}
-	t := s.attempts[id]
 	if t == nil {
 		t = new(tally)
 		s.attempts[id] = t
