@@ -1,8 +1,5 @@
 package meter
 
-// mergeBelow is the cost up to which a unit is charged together with the unit before it.
-const mergeBelow = 16
-
 // settleAt is the fuel that a loop may spend before it settles with the global.
 const settleAt = 4096
 
@@ -15,34 +12,29 @@ type function struct {
 	localSize int // bytes of stack for parameters and locals
 	locals    span
 	body      []instr
-	units     []unit
-	unitAt    []int32 // for each instruction: unit that begins behind it, or -1
+	unitAt    []int32 // for each instruction: unit that begins behind it, or none
 	frames    []frame
+	units     []unit
+	edges     []edge
+	loops     []loop
+	loop      int32 // innermost, while reading
 	maxHeight int
-	hasLoop   bool
-	hasCall   bool
-	hasReturn bool
-}
-
-// unit is code that is charged at once.
-type unit struct {
-	parent int32 // unit that runs before this one, at least as often; -1 for none
-	cost   uint32
+	calls     bool
+	straight  bool  // no branch and no call yet, while reading
+	firstLoop int32 // loop that every call of the function enters before it calls another, or none
 }
 
 // frame is an open block.
 type frame struct {
-	op        byte
-	unit      int32 // unit in which the block was opened
-	height    int   // of the operands below the block's parameters
-	params    int
-	results   int
-	dead      bool // code up to the next else or end cannot be reached
-	deadFrom  bool // the block itself cannot be reached
-	branched  bool // a br or br_if goes to the end
-	table     bool // a br_table does
-	elseSeen  bool
-	armsReach bool // the first arm of an if reaches its end
+	op      byte
+	head    int32 // unit in which the block was opened
+	joins   int32 // list of units that branch to the end
+	height  int   // of the operands below the block's parameters
+	params  int
+	results int
+	hasElse bool
+	dead    bool // code up to the next else or end cannot be reached
+	unborn  bool // the block itself cannot be reached
 }
 
 // blockType reads a block type and returns it as in the binary: negative for a value type, else the index of a function type.
@@ -72,12 +64,13 @@ func (f *function) arity(bt int64) (params, results int) {
 func (f *function) read(i int) error {
 	m := f.m
 	f.typ = m.types[m.funcs[m.numImpFunc+i]]
-	f.body, f.units, f.unitAt, f.frames = f.body[:0], f.units[:0], f.unitAt[:0], f.frames[:0]
-	f.maxHeight, f.hasLoop, f.hasCall, f.hasReturn = 0, false, false, false
+	f.body, f.unitAt, f.frames = f.body[:0], f.unitAt[:0], f.frames[:0]
+	f.units, f.edges, f.loops, f.loop = f.units[:0], f.edges[:0], f.loops[:0], none
+	f.maxHeight, f.calls, f.straight, f.firstLoop = 0, false, true, none
 	r := &reader{b: m.bin, pos: m.bodies[i].start, end: m.bodies[i].end, section: "code"}
 	f.readLocals(r)
-	f.open(frame{op: opBlock, results: len(f.typ.results), unit: f.newUnit(-1)})
-	cur, height := int32(0), 0
+	cur, height := f.newUnit(none), 0
+	f.frames = append(f.frames, frame{op: opBlock, results: len(f.typ.results), head: cur, joins: none})
 	for r.ok() && len(f.frames) > 0 {
 		if !r.more() {
 			r.fail("function ends without an end")
@@ -90,8 +83,8 @@ func (f *function) read(i int) error {
 			break
 		}
 		next := f.step(r, in, cur, &height)
-		begins := int32(-1)
-		if next != cur && next >= 0 {
+		begins := none
+		if next != cur {
 			begins, cur = next, next
 		}
 		f.unitAt = append(f.unitAt, begins)
@@ -102,7 +95,7 @@ func (f *function) read(i int) error {
 	if r.err != nil {
 		return r.err
 	}
-	f.mergeUnits()
+	f.distribute()
 	return nil
 }
 
@@ -138,82 +131,56 @@ func slotSize(t byte) int {
 	return 8
 }
 
-func (f *function) newUnit(parent int32) int32 {
-	f.units = append(f.units, unit{parent: parent})
-	return int32(len(f.units) - 1)
-}
-
-func (f *function) open(fr frame) { f.frames = append(f.frames, fr) }
-
 // step accounts for one instruction in the unit cur and returns the unit to which the next instruction belongs.
 func (f *function) step(r *reader, in *instr, cur int32, height *int) int32 {
 	top := &f.frames[len(f.frames)-1]
-	dead := top.dead
-	if !dead && in.op != opEnd && in.op != opElse {
-		f.units[cur].cost += uint32(in.cost)
+	if !top.dead {
+		f.units[cur].charge += uint32(in.cost)
 	}
+	f.straight = f.straight && (in.op < opIf || in.op > opCallIndirect)
 	switch in.op {
 	case opBlock, opLoop, opIf:
-		params, results := f.arity(in.bt)
-		if in.op == opIf {
-			f.move(height, 1, 0)
-		}
-		f.move(height, params, params)
-		f.open(frame{op: in.op, unit: cur, height: *height - params, params: params, results: results, dead: dead, deadFrom: dead})
-		switch {
-		case dead:
-		case in.op == opLoop:
-			f.hasLoop = true
-			return f.newUnit(-1)
-		case in.op == opIf:
-			return f.newUnit(cur)
-		}
+		return f.open(in, cur, height)
 	case opElse:
-		if top.op != opIf || top.elseSeen {
-			r.fail("else without if")
-			return cur
-		}
-		top.elseSeen, top.armsReach = true, !top.dead
-		top.dead = top.deadFrom
-		*height = top.height + top.params
-		if !top.dead {
-			return f.newUnit(top.unit)
-		}
+		return f.otherwise(r, cur, height)
 	case opEnd:
 		return f.close(cur, height)
 	case opBr, opBrIf:
-		f.branch(r, in.imm, false)
+		f.branch(r, in.imm, cur)
 		if in.op == opBr {
 			top.dead = true
 			return cur
 		}
 		f.move(height, 1, 0)
-		if !dead {
-			return f.newUnit(cur)
+		if !top.dead {
+			return f.after(cur)
 		}
 	case opBrTable:
-		lr := &reader{b: r.b, pos: int(in.imm), end: in.end, section: r.section}
+		labels := &reader{b: r.b, pos: int(in.imm), end: in.end, section: r.section}
 		for range in.bt + 1 {
-			f.branch(r, lr.u32(), true)
+			f.branch(r, labels.u32(), cur)
 		}
 		top.dead = true
-	case opReturn:
-		f.hasReturn = true
-		top.dead = true
-	case opUnreachable:
+	case opReturn, opUnreachable:
 		top.dead = true
 	case opCall:
-		f.hasCall = true
 		t := f.m.types[f.m.funcs[in.imm]]
-		f.move(height, len(t.params), len(t.results))
+		f.call(height, len(t.params), len(t.results))
 	case opCallIndirect:
-		f.hasCall = true
 		t := f.m.types[in.imm]
-		f.move(height, len(t.params)+1, len(t.results))
+		f.call(height, len(t.params)+1, len(t.results))
 	default:
 		f.move(height, int(in.pops), int(in.push))
 	}
 	return cur
+}
+
+func (f *function) call(height *int, pops, push int) {
+	f.calls = true
+	if f.loop >= 0 {
+		f.loops[f.loop].calls = true
+	}
+	f.move(height, pops, push)
 }
 
 // move applies what an instruction takes from and puts on the operand stack. In code that cannot be reached operands may be
@@ -223,69 +190,85 @@ func (f *function) move(height *int, pops, push int) {
 	f.maxHeight = max(f.maxHeight, *height)
 }
 
-func (f *function) branch(r *reader, label uint32, table bool) {
+func (f *function) branch(r *reader, label uint32, cur int32) {
 	if int64(label) >= int64(len(f.frames)) {
 		r.fail("unknown label %d", label)
 		return
 	}
-	fr := &f.frames[len(f.frames)-1-int(label)]
-	fr.branched = true
-	fr.table = fr.table || table
+	to := &f.frames[len(f.frames)-1-int(label)]
+	if !f.frames[len(f.frames)-1].dead && to.op != opLoop {
+		to.joins = f.link(cur, to.joins)
+	}
+}
+
+// open begins a block and returns the unit of its first instruction.
+func (f *function) open(in *instr, cur int32, height *int) int32 {
+	params, results := f.arity(in.bt)
+	if in.op == opIf {
+		f.move(height, 1, 0)
+	}
+	f.move(height, params, params)
+	dead := f.frames[len(f.frames)-1].dead
+	f.frames = append(f.frames, frame{
+		op: in.op, head: cur, joins: none, height: *height - params, params: params, results: results, dead: dead, unborn: dead,
+	})
+	switch {
+	case in.op == opLoop:
+		f.enterLoop()
+		if f.straight && f.firstLoop < 0 {
+			f.firstLoop = f.loop
+		}
+		return f.newUnit(none)
+	case in.op == opIf && !dead:
+		return f.after(cur)
+	}
+	return cur
+}
+
+// otherwise begins the second arm of an if.
+func (f *function) otherwise(r *reader, cur int32, height *int) int32 {
+	top := &f.frames[len(f.frames)-1]
+	if top.op != opIf || top.hasElse {
+		r.fail("else without if")
+		return cur
+	}
+	if !top.dead {
+		top.joins = f.link(cur, top.joins)
+	}
+	top.hasElse, top.dead = true, top.unborn
+	*height = top.height + top.params
+	if top.unborn {
+		return cur
+	}
+	return f.after(top.head)
 }
 
 // close ends the innermost block and returns the unit of the code behind it.
 func (f *function) close(cur int32, height *int) int32 {
 	fr := f.frames[len(f.frames)-1]
 	f.frames = f.frames[:len(f.frames)-1]
-	if len(f.frames) == 0 {
+	if fr.op == opLoop {
+		f.leaveLoop()
+	}
+	if len(f.frames) == 0 || fr.unborn {
 		return cur
 	}
 	*height = fr.height + fr.results
 	f.maxHeight = max(f.maxHeight, *height)
-	if fr.deadFrom {
-		return cur
-	}
-	reach := !fr.dead
-	switch fr.op {
-	case opIf:
-		if fr.elseSeen {
-			reach = reach || fr.armsReach
-		} else {
-			reach = true
-		}
-		if !reach && !fr.branched {
-			f.frames[len(f.frames)-1].dead = true
-			return cur
-		}
-		return f.newUnit(fr.unit)
-	case opLoop:
-		if !reach {
-			f.frames[len(f.frames)-1].dead = true
-			return cur
-		}
-		return f.newUnit(fr.unit)
+	joins := fr.joins
+	if fr.op == opIf && !fr.hasElse {
+		joins = f.link(fr.head, joins)
 	}
 	switch {
-	case !fr.branched && !reach:
+	case fr.dead && joins < 0:
 		f.frames[len(f.frames)-1].dead = true
 		return cur
-	case !fr.branched:
+	case joins < 0 && fr.op == opBlock:
 		return cur
-	case fr.table || !reach:
-		return f.newUnit(-1)
+	case !fr.dead:
+		joins = f.link(cur, joins)
 	}
-	return f.newUnit(fr.unit)
-}
-
-// mergeUnits charges small units with the one before them.
-func (f *function) mergeUnits() {
-	for i := len(f.units) - 1; i > 0; i-- {
-		u := &f.units[i]
-		if u.parent >= 0 && u.cost <= mergeBelow {
-			f.units[u.parent].cost += u.cost
-			u.cost = 0
-		}
-	}
+	return f.newUnit(joins)
 }
 
 // stackCost is what a call of the function takes of the stack, in bytes.
@@ -293,23 +276,25 @@ func (f *function) stackCost() int64 { return 64 + int64(f.localSize) + 8*int64(
 
 // write appends the rewritten body with its size.
 func (w *rewriter) write(f *function, out []byte) []byte {
-	counted := f.hasCall
-	spent := -1
-	if f.hasLoop {
-		spent = f.numLocals
+	spent := none
+	for u := range f.units {
+		if f.inLocal(int32(u)) {
+			spent = int32(f.numLocals)
+			break
+		}
 	}
-	wrap := counted || spent >= 0
-	b := w.buf[:0]
-	b = w.writeLocals(f, b, spent >= 0)
-	b = w.enter(f, b, counted, spent)
+	wrap := f.calls || spent >= 0
+	b := w.writeLocals(f, w.buf[:0], spent >= 0)
+	b = w.charge(f, b, 0, spent)
+	if f.calls {
+		b = w.enter(f, b)
+	}
 	if wrap {
-		b = append(b, opBlock)
-		b = w.resultType(f.typ.results, b)
+		b = w.resultType(f.typ.results, append(b, opBlock))
 	}
 	b = w.writeCode(f, b, spent, wrap)
 	if wrap {
-		b = w.leave(f, b, counted, spent)
-		b = append(b, opEnd)
+		b = append(w.leave(f, b, spent), opEnd)
 	}
 	w.buf = b
 	return append(appendU32(out, uint32(len(b))), b...)
@@ -327,82 +312,58 @@ func (w *rewriter) writeLocals(f *function, b []byte, extra bool) []byte {
 	return append(b, 1, valI32)
 }
 
-// enter charges the first unit, counts the frame, and looks at both counters if the function calls others.
-func (w *rewriter) enter(f *function, b []byte, counted bool, spent int) []byte {
-	if spent < 0 {
-		b = w.chargeGlobal(b, f.units[0].cost)
+// enter counts the frame and looks at both counters.
+func (w *rewriter) enter(f *function, b []byte) []byte {
+	a := &asm{w: w, b: b}
+	a.get(w.stack).i64(f.stackCost()).op(opI64Sub).set(w.stack)
+	if f.firstLoop >= 0 && f.loops[f.firstLoop].calls {
+		return a.b // its head looks
 	}
-	if !counted {
-		if spent >= 0 {
-			b = w.chargeLocal(b, f.units[0].cost, spent)
-		}
-		return b
-	}
-	if spent >= 0 {
-		b = w.chargeLocal(b, f.units[0].cost, spent)
-	}
-	b = appendU32(append(b, opGlobalGet), w.stack)
-	b = appendS64(append(b, opI64Const), f.stackCost())
-	b = append(b, opI64Sub)
-	b = appendU32(append(b, opGlobalSet), w.stack)
-	b = appendU32(append(b, opGlobalGet), w.stack)
-	b = appendU32(append(b, opGlobalGet), w.fuel)
-	b = append(b, opI64Or, opI64Const, 0, opI64LtS, opIf, blockEmpty, opCall)
-	b = appendU32(b, w.helpers.ask)
-	return append(b, opEnd)
+	return a.checkBoth().b
 }
 
 // leave settles what the function owes. Results of the body stay on the operand stack below.
-func (w *rewriter) leave(f *function, b []byte, counted bool, spent int) []byte {
+func (w *rewriter) leave(f *function, b []byte, spent int32) []byte {
+	a := &asm{w: w, b: b}
 	if spent >= 0 {
-		b = appendU32(append(b, opGlobalGet), w.fuel)
-		b = appendU32(append(b, opLocalGet), uint32(spent))
-		b = append(b, opI64ExtendU, opI64Sub)
-		b = appendU32(append(b, opGlobalSet), w.fuel)
+		a.get(w.fuel).local(opLocalGet, spent).op(opI64ExtendU, opI64Sub).set(w.fuel)
 	}
-	if counted {
-		b = appendU32(append(b, opGlobalGet), w.stack)
-		b = appendS64(append(b, opI64Const), f.stackCost())
-		b = append(b, opI64Add)
-		b = appendU32(append(b, opGlobalSet), w.stack)
+	if f.calls {
+		a.get(w.stack).i64(f.stackCost()).op(opI64Add).set(w.stack)
 	}
-	return b
+	return a.b
 }
 
-func (w *rewriter) chargeGlobal(b []byte, cost uint32) []byte {
-	if cost == 0 {
-		return b
+// charge takes the charge of a unit from the fuel.
+func (w *rewriter) charge(f *function, b []byte, u, spent int32) []byte {
+	a := &asm{w: w, b: b}
+	cost := int64(f.units[u].charge)
+	switch {
+	case cost == 0:
+	case f.inLocal(u):
+		a.local(opLocalGet, spent).i32(cost).op(opI32Add).local(opLocalSet, spent)
+	default:
+		a.get(w.fuel).i64(cost).op(opI64Sub).set(w.fuel)
 	}
-	b = appendU32(append(b, opGlobalGet), w.fuel)
-	b = appendS64(append(b, opI64Const), int64(cost))
-	b = append(b, opI64Sub)
-	return appendU32(append(b, opGlobalSet), w.fuel)
+	return a.b
 }
 
-func (w *rewriter) chargeLocal(b []byte, cost uint32, spent int) []byte {
-	if cost == 0 {
-		return b
+// head looks at the fuel at the head of a loop, or lets the loop settle once it has spent enough.
+func (w *rewriter) head(f *function, b []byte, u, spent int32) []byte {
+	a := &asm{w: w, b: b}
+	switch {
+	case !f.inLocal(u) && f.units[u].loop == f.firstLoop:
+		return a.checkBoth().b
+	case !f.inLocal(u):
+		return a.checkFuel().b
 	}
-	b = appendU32(append(b, opLocalGet), uint32(spent))
-	b = appendS64(append(b, opI32Const), int64(cost))
-	b = append(b, opI32Add)
-	return appendU32(append(b, opLocalSet), uint32(spent))
-}
-
-// settle, at the head of a loop, pays what was spent once it is enough.
-func (w *rewriter) settle(b []byte, spent int) []byte {
-	b = appendU32(append(b, opLocalGet), uint32(spent))
-	b = appendS64(append(b, opI32Const), settleAt)
-	b = append(b, opI32GtU, opIf, blockEmpty)
-	b = appendU32(append(b, opLocalGet), uint32(spent))
-	b = appendU32(append(b, opCall), w.helpers.pay)
-	b = append(b, opI32Const, 0)
-	b = appendU32(append(b, opLocalSet), uint32(spent))
-	return append(b, opEnd)
+	a.local(opLocalGet, spent).i32(settleAt).op(opI32GtU, opIf, blockEmpty)
+	a.local(opLocalGet, spent).call(w.helpers.pay).i32(0).local(opLocalSet, spent)
+	return a.op(opEnd).b
 }
 
 // writeCode copies the instructions, moves indices, and charges where units begin.
-func (w *rewriter) writeCode(f *function, b []byte, spent int, wrap bool) []byte {
+func (w *rewriter) writeCode(f *function, b []byte, spent int32, wrap bool) []byte {
 	bin, copied := w.m.bin, f.locals.end
 	depth := uint32(0)
 	for i := range f.body {
@@ -424,13 +385,9 @@ func (w *rewriter) writeCode(f *function, b []byte, spent int, wrap bool) []byte
 		}
 		b = append(b, bin[copied:in.end]...)
 		copied = in.end
+		b = w.charge(f, b, u, spent)
 		if in.op == opLoop {
-			b = w.settle(b, spent)
-		}
-		if spent >= 0 {
-			b = w.chargeLocal(b, f.units[u].cost, spent)
-		} else {
-			b = w.chargeGlobal(b, f.units[u].cost)
+			b = w.head(f, b, u, spent)
 		}
 	}
 	return append(b, bin[copied:f.body[len(f.body)-1].end]...)

@@ -72,7 +72,7 @@ func (a *asm) set(g uint32) *asm             { a.b = appendU32(append(a.b, opGlo
 func (a *asm) call(f uint32) *asm            { a.b = appendU32(append(a.b, opCall), f); return a }
 func (a *asm) i32(v int64) *asm              { a.b = appendS64(append(a.b, opI32Const), v); return a }
 func (a *asm) i64(v int64) *asm              { a.b = appendS64(append(a.b, opI64Const), v); return a }
-func (a *asm) local(op, l byte) *asm         { return a.op(op, l) }
+func (a *asm) local(op byte, l int32) *asm   { a.b = appendU32(append(a.b, op), uint32(l)); return a }
 func (a *asm) end() []byte                   { return append(a.b, opEnd) }
 func (w *rewriter) body(locals ...byte) *asm { return &asm{w: w, b: append([]byte(nil), locals...)} }
 
@@ -90,6 +90,12 @@ func (a *asm) checkFuel() *asm {
 	return a.get(a.w.fuel).i64(0).op(opI64LtS, opIf, blockEmpty).call(a.w.helpers.ask).op(opEnd)
 }
 
+// checkBoth asks the host if there is no fuel or no stack left.
+func (a *asm) checkBoth() *asm {
+	a.get(a.w.stack).get(a.w.fuel).op(opI64Or).i64(0)
+	return a.op(opI64LtS, opIf, blockEmpty).call(a.w.helpers.ask).op(opEnd)
+}
+
 func (w *rewriter) payBody() []byte {
 	a := w.body(0)
 	a.get(w.fuel).local(opLocalGet, 0).op(opI64ExtendU, opI64Sub).set(w.fuel)
@@ -97,13 +103,13 @@ func (w *rewriter) payBody() []byte {
 }
 
 // outside puts on the operand stack whether the l-th local, an address, and the second local, a length, lie outside the memory.
-func (a *asm) outside(l byte) *asm {
+func (a *asm) outside(l int32) *asm {
 	a.local(opLocalGet, l).op(opI64ExtendU).local(opLocalGet, 2).op(opI64ExtendU, opI64Add)
 	return a.op(opMemorySize, 0, opI64ExtendU).i64(16).op(opI64Shl, opI64GtU)
 }
 
 // chargeBytes takes the price of as many bytes as the third local says from the fuel.
-func (a *asm) chargeBytes(l byte) *asm {
+func (a *asm) chargeBytes(l int32) *asm {
 	return a.get(a.w.fuel).local(opLocalGet, l).i32(bytesPerFuel).op(opI32ShrU, opI64ExtendU, opI64Sub).set(a.w.fuel)
 }
 
@@ -134,7 +140,7 @@ func (a *asm) charge64K() *asm {
 }
 
 // advance moves the l-th local, an address, by one piece.
-func (a *asm) advance(l byte) *asm {
+func (a *asm) advance(l int32) *asm {
 	return a.local(opLocalGet, l).i32(1<<pieceShift).op(opI32Add).local(opLocalSet, l)
 }
 
@@ -161,7 +167,7 @@ func (w *rewriter) copyBody() []byte {
 	a.local(opLocalGet, 0).local(opLocalGet, 1).op(opI32GtU, opIf, blockEmpty)
 	a.op(opLoop, blockEmpty)
 	a.charge64K().checkFuel()
-	for l := range byte(2) { // from the end: address + n - piece
+	for l := range int32(2) { // from the end: address + n - piece
 		a.local(opLocalGet, l).local(opLocalGet, 2).op(opI32Add).i32(1 << pieceShift).op(opI32Sub)
 	}
 	a.i32(1<<pieceShift).op(opMiscPrefix, miscMemoryCopy, 0, 0)
