@@ -81,6 +81,7 @@ func (s *Schema) unknownKey(f *Finding, parent map[string]any, value any) {
 	for _, k := range slices.Sorted(maps.Keys(object)) {
 		if _, ok := known[k]; !ok {
 			unknown = append(unknown, fmt.Sprintf("%q", k))
+			f.Unknown = append(f.Unknown, k)
 			if near := Nearest(k, names); near != "" && f.Hint == "" {
 				f.Hint = fmt.Sprintf("did you mean %q?", near)
 			}

@@ -35,6 +35,8 @@ type Finding struct {
 	Path    string `json:"path"` // JSON pointer (RFC 6901) to the value; "" is the whole document
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
+	// Unknown are the keys of the object at Path that it must not have, if that is what is wrong.
+	Unknown []string `json:"unknown,omitempty"`
 }
 
 // Findings is the error that Validate returns: all that is wrong, by path.

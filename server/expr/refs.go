@@ -73,7 +73,7 @@ func path(e ast.Expr) (string, bool) {
 		return p + "." + e.AsSelect().FieldName(), ok
 	case ast.CallKind:
 		c := e.AsCall()
-		if c.FunctionName() == "orValue" && c.IsMemberFunction() { // what is absent reads as the default
+		if c.FunctionName() == "orValue" && c.IsMemberFunction() && isEmptyText(c.Args()[0]) {
 			return path(c.Target())
 		}
 		index := c.FunctionName() == operators.Index || c.FunctionName() == operators.OptIndex
@@ -86,6 +86,8 @@ func path(e ast.Expr) (string, bool) {
 	}
 	return "", false
 }
+
+func isEmptyText(e ast.Expr) bool { return e.Kind() == ast.LiteralKind && e.AsLiteral() == types.String("") }
 
 func rootOf(e ast.Expr) string {
 	for {
