@@ -1,6 +1,7 @@
 package badgerstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -29,6 +30,8 @@ type request struct {
 	bytes  int               // charged to a transaction
 	room   int64             // taken of the queue
 	err    error             // known before: the request is only answered, in its turn
+	parts  []*request        // submitted before; if one of them failed, so does this
+	refs   []largeRef        // to the values in the parts
 	done   func(error)
 }
 
@@ -37,10 +40,8 @@ type request struct {
 // one goroutine for all requests: it must be quick, and it may call Submit.
 func (s *Store) Submit(ctx context.Context, ops []journal.Op, done func(error)) {
 	r := &request{done: done}
-	var parts []*request
-	var large []largeRef
 	if r.err = checkOps(ops); r.err == nil {
-		r.writes, parts, large = split(ops)
+		r.writes, r.parts, r.refs = split(ops, s.maxBytes)
 		r.seal()
 		if r.bytes > s.maxBytes || len(r.writes)*2 > s.maxCount {
 			r.err = abi.NewFault(abi.TooLarge, fmt.Sprintf("one commit of %d keys and %d bytes; at most %d keys and %d bytes fit",
@@ -48,18 +49,18 @@ func (s *Store) Submit(ctx context.Context, ops []journal.Op, done func(error)) 
 		}
 	}
 	if r.err != nil {
-		r.writes, r.bytes, parts = nil, 0, nil
+		r.writes, r.bytes, r.parts, r.refs = nil, 0, nil, nil
 	}
-	for _, part := range parts {
+	for _, part := range r.parts {
 		part.seal()
 		if err := s.enqueue(ctx, part); err != nil {
-			s.janitor.add(large...)
+			s.janitor.add(r.refs...)
 			go done(err)
 			return
 		}
 	}
 	if err := s.enqueue(ctx, r); err != nil {
-		s.janitor.add(large...)
+		s.janitor.add(r.refs...)
 		go done(err)
 	}
 }
@@ -182,6 +183,11 @@ func (s *Store) commitLoop() {
 			<-s.queue.wake
 			continue
 		}
+		for _, r := range batch {
+			for _, part := range r.parts {
+				r.err = cmp.Or(r.err, part.err)
+			}
+		}
 		err := s.commit(batch)
 		var room int64
 		for _, r := range batch {
@@ -189,7 +195,10 @@ func (s *Store) commitLoop() {
 			if r.err == nil {
 				r.err = err
 			}
-			r.writes = nil
+			if r.err != nil {
+				s.janitor.add(r.refs...)
+			}
+			r.writes, r.parts = nil, nil
 		}
 		s.room.Release(room)
 		s.outcomes.put(batch)

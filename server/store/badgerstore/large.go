@@ -15,9 +15,8 @@ import (
 )
 
 const (
-	maxValue  = 64 << 20  // bytes of a value
 	chunkSize = 256 << 10 // a longer value is stored in chunks of this size
-	partSize  = 1 << 20   // bytes of chunks in one request, so that others need not wait for the whole value
+	minLarge  = 4 << 10   // a shorter value is never stored apart
 
 	metaLarge = 1 // marks a user key whose stored value is an encoded largeRef
 )
@@ -53,13 +52,16 @@ func decodeRef(b []byte) (largeRef, error) {
 }
 
 // split turns ops into stored writes. What must be committed before, in requests of its own, is returned as parts, together
-// with the references to it.
-func split(ops []journal.Op) (writes []write, parts []*request, refs []largeRef) {
-	size := 0
-	for _, op := range ops {
-		size += 1 + len(op.Key)
+// with the references to it: the values longer than a chunk and, if the rest would not fit into maxBytes, shorter ones.
+func split(ops []journal.Op, maxBytes int) (writes []write, parts []*request, refs []largeRef) {
+	limit, keyBytes := chunkSize, 0
+	for limit > minLarge && inlineBytes(ops, limit) > maxBytes {
+		limit /= 4
 	}
-	keys := make([]byte, 0, size)
+	for _, op := range ops {
+		keyBytes += 1 + len(op.Key)
+	}
+	keys := make([]byte, 0, keyBytes)
 	writes = make([]write, 0, len(ops))
 	for _, op := range ops {
 		from := len(keys)
@@ -67,8 +69,8 @@ func split(ops []journal.Op) (writes []write, parts []*request, refs []largeRef)
 		w := write{key: keys[from:len(keys):len(keys)], value: op.Value, remove: op.Delete}
 		if op.Delete {
 			w.value = nil
-		} else if len(op.Value) > chunkSize {
-			ref := largeRef{largeID(randomID()), len(op.Value)}
+		} else if len(op.Value) > limit {
+			ref := newRef(len(op.Value))
 			refs = append(refs, ref)
 			parts = append(parts, ref.parts(op.Value)...)
 			writes = append(writes, ref.record(w.key))
@@ -79,26 +81,35 @@ func split(ops []journal.Op) (writes []write, parts []*request, refs []largeRef)
 	return writes, parts, refs
 }
 
-func randomID() []byte {
-	id := make([]byte, idSize)
-	rand.Read(id) // never fails
-	return id
-}
-
-// parts are the requests that store the value's chunks.
-func (l largeRef) parts(value []byte) (parts []*request) {
-	r := &request{writes: []write{l.record(nil)}}
-	for n := 0; len(value) > 0; n++ {
-		size := min(chunkSize, len(value))
-		r.writes = append(r.writes, write{key: chunkKey(l.id, n), value: value[:size]})
-		value = value[size:]
-		if (n+1)%(partSize/chunkSize) == 0 {
-			parts = append(parts, r)
-			r = &request{}
+// inlineBytes is what ops take in a transaction when the values longer than limit are stored apart.
+func inlineBytes(ops []journal.Op, limit int) (n int) {
+	for _, op := range ops {
+		n += 1 + len(op.Key) + entryOverhead
+		if len(op.Value) <= limit {
+			n += len(op.Value)
+		} else {
+			n += 2*entryOverhead + 3*idSize + len(op.Key)
 		}
 	}
-	if len(r.writes) > 0 {
+	return n
+}
+
+func newRef(size int) largeRef {
+	id := make([]byte, idSize)
+	rand.Read(id) // never fails
+	return largeRef{largeID(id), size}
+}
+
+// parts are the requests that store the value's chunks, one each, so that others' requests can go in between.
+func (l largeRef) parts(value []byte) (parts []*request) {
+	for n := range l.chunks() {
+		size := min(chunkSize, len(value))
+		r := &request{writes: []write{{key: chunkKey(l.id, n), value: value[:size]}}}
+		if n == 0 {
+			r.writes = append(r.writes, l.record(nil))
+		}
 		parts = append(parts, r)
+		value = value[size:]
 	}
 	return parts
 }

@@ -27,19 +27,24 @@ import (
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
-// Sizes of the database. The table in memory is the largest part of the store's memory: it exists up to three times in a burst
-// (one filling, one waiting, one being written out), each time as a skip list and as a mapped log. It also bounds a
-// transaction, at 15 % of its size.
+// Sizes of the database, chosen for little memory. A memory table exists up to three times in a burst (one filling, one waiting,
+// one being written out), each as a skip list and as a mapped log; and a transaction may take 15 % of one. The builders of
+// tables are kept and used again by the database, up to eight of them: each stays as large as the largest table that it has
+// built, which is why both kinds of table are small.
 const (
-	memTableSize  = 16 << 20
-	blockCache    = 8 << 20
-	queueBytes    = 8 << 20 // of requests that wait or are being committed
-	queueRequests = 4096    // likewise
-	batchBytes    = 4 << 20 // of one transaction, if the database permits that much
-	batchRequests = 512     // of one transaction
-	entryOverhead = 96      // bytes charged for a key in a transaction, beyond key and value
-	maxKey        = 8 << 10 // bytes of a key
-	layoutVersion = 1       // of the key space; another one is refused by Open
+	memTableSize  = 2560 << 10
+	tableSize     = 256 << 10
+	blockSize     = 8 << 10
+	blockCache    = 4 << 20
+	valueLogFile  = 1 << 20  // of the value log, which stays empty
+	queueBytes    = 8 << 20  // of requests that wait or are being committed
+	queueRequests = 4096     // likewise
+	batchBytes    = 4 << 20  // of one transaction, if the database permits that much
+	batchRequests = 512      // of one transaction
+	entryOverhead = 64       // bytes charged for a key in a transaction, beyond key and value
+	maxKey        = 8 << 10  // bytes of a key
+	maxValue      = 64 << 20 // bytes of a value
+	layoutVersion = 1        // of the key space; another one is refused by Open
 )
 
 // Options configure Open. The zero value is right for a server.
@@ -144,7 +149,7 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	if s.db, err = badger.OpenManaged(badgerOptions(data, opts.Log)); err != nil {
 		return nil, fmt.Errorf("open database in %s: %w (restore a backup if its files are damaged)", data, err)
 	}
-	s.maxBytes = min(batchBytes, int(s.db.MaxBatchSize())-(64<<10))
+	s.maxBytes = min(batchBytes, int(s.db.MaxBatchSize())-(4<<10))
 	s.maxCount = int(s.db.MaxBatchCount()) - 64
 	if err := s.recover(); err != nil {
 		return nil, err
@@ -153,8 +158,7 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	return s, nil
 }
 
-// badgerOptions chooses durability first, then little memory: values stay out of the value log, blocks are small and cached
-// sparingly, and two compactors suffice for one writer.
+// badgerOptions chooses durability first, then little memory. All values stay in the tables.
 func badgerOptions(dir string, log *slog.Logger) badger.Options {
 	return badger.DefaultOptions(dir).
 		WithSyncWrites(true).
@@ -164,11 +168,13 @@ func badgerOptions(dir string, log *slog.Logger) badger.Options {
 		WithMemTableSize(memTableSize).
 		WithNumMemtables(1).
 		WithNumCompactors(2).
+		WithBaseTableSize(tableSize).
+		WithBlockSize(blockSize).
 		WithBlockCacheSize(blockCache).
 		WithIndexCacheSize(0).
 		WithCompression(options.Snappy).
-		WithValueThreshold(1 << 20).
-		WithValueLogFileSize(16 << 20).
+		WithValueThreshold(chunkSize + 1<<10).
+		WithValueLogFileSize(valueLogFile).
 		WithExternalMagic(layoutVersion)
 }
 

@@ -1,42 +1,42 @@
 package badgerstore
 
 import (
-	"context"
-	"fmt"
+	"os"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/riposte-soar/riposte/server/journal"
+	"github.com/riposte-soar/riposte/server/store/storetest"
 )
 
-func BenchmarkLone(b *testing.B) {
-	s, err := Open(b.TempDir(), Options{Ballast: -1})
-	if err != nil {
-		b.Fatal(err)
+// TestMain lets the test binary be started again as the process that is killed, and looks for goroutines left behind.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(victimEnv); dir != "" {
+		os.Exit(victim(dir))
 	}
-	defer s.Close()
-	b.ResetTimer()
-	for i := range b.N {
-		if err := journal.Commit(context.Background(), s, []journal.Op{{Key: fmt.Appendf(nil, "k%d", i), Value: make([]byte, 100)}}); err != nil {
-			b.Fatal(err)
-		}
-	}
+	goleak.VerifyTestMain(m)
 }
 
-func BenchmarkMany(b *testing.B) {
-	s, err := Open(b.TempDir(), Options{Ballast: -1})
-	if err != nil {
-		b.Fatal(err)
+func TestExercise(t *testing.T) {
+	storetest.Exercise(t, func(dir string) journal.Store { return open(t, dir, Options{}) })
+}
+
+// open opens a store without ballast, for which any fatal error fails the test.
+func open(t testing.TB, dir string, opts Options) *Store {
+	t.Helper()
+	opts.Ballast = -1
+	if opts.Fatal == nil {
+		opts.Fatal = func(err error) { t.Errorf("fatal: %v", err) }
 	}
-	defer s.Close()
-	b.SetParallelism(32)
-	b.ResetTimer()
-	b.RunParallel(func(pb *testing.PB) {
-		i := 0
-		for pb.Next() {
-			i++
-			if err := journal.Commit(context.Background(), s, []journal.Op{{Key: fmt.Appendf(nil, "k%d/%p", i, pb), Value: make([]byte, 100)}}); err != nil {
-				b.Fatal(err)
-			}
+	s, err := Open(dir, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
 		}
 	})
+	return s
 }
