@@ -28,7 +28,11 @@ func (p *problems) addFindings(err error, root string) {
 	case err == nil:
 	case errors.As(err, &findings):
 		for _, f := range findings {
-			p.add(jsonPath(root, f.Path), f.Message, f.Hint)
+			path := jsonPath(root, f.Path)
+			if len(f.Unknown) > 0 {
+				path += "." + f.Unknown[0]
+			}
+			p.add(path, f.Message, f.Hint)
 		}
 	default:
 		p.add(root, err.Error(), "")

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
@@ -22,11 +23,16 @@ func ManifestFromYAML(text []byte, file string) ([]byte, error) {
 	if len(text) > MaxManifest {
 		return nil, invalid(file, "the manifest is larger than 256 KiB", "")
 	}
-	tree, err := parser.ParseBytes(text, 0)
+	c := &converter{file: file, places: map[string]*token.Position{}, report: &problems{}}
+	tokens := lexer.Tokenize(string(text))
+	c.checkTokens(tokens)
+	if err := c.report.err(); err != nil {
+		return nil, err
+	}
+	tree, err := parser.Parse(tokens, 0)
 	if err != nil {
 		return nil, syntaxFault(file, err)
 	}
-	c := &converter{file: file, places: map[string]*token.Position{}, report: &problems{}}
 	if len(tree.Docs) != 1 || tree.Docs[0].Body == nil {
 		return nil, invalid(file, fmt.Sprintf("found %d documents, expected one", len(tree.Docs)), "")
 	}
@@ -86,6 +92,33 @@ func (c *converter) place(err error) error {
 	return report.err()
 }
 
+// checkTokens refuses, before the parser sees them, what makes a document read differently from how it looks, and depth.
+func (c *converter) checkTokens(tokens token.Tokens) {
+	depth, entries, line := 0, 0, 0
+	for _, t := range tokens {
+		place := placeOf(c.file, t.Position)
+		if t.Position.Line != line {
+			entries, line = 0, t.Position.Line
+		}
+		switch t.Type {
+		case token.AnchorType, token.AliasType, token.MergeKeyType:
+			c.report.add(place, "anchors, aliases and merge keys are not supported", "write the value out where it is used, or quote it")
+		case token.TagType:
+			c.report.add(place, "tags are not supported", "quote the value if it shall be a string")
+		case token.MappingStartType, token.SequenceStartType:
+			depth++
+		case token.MappingEndType, token.SequenceEndType:
+			depth--
+		case token.SequenceEntryType:
+			entries++
+		}
+		if max(depth, entries) > maxDepth {
+			c.report.add(place, "nested too deeply", "")
+			return
+		}
+	}
+}
+
 func (c *converter) refuse(n ast.Node, message, hint string) {
 	c.report.add(placeOf(c.file, n.GetToken().Position), message, hint)
 }
@@ -95,9 +128,7 @@ func (c *converter) value(n ast.Node, path string, depth int) {
 		c.refuse(n, "nested too deeply", "")
 		return
 	}
-	if _, ok := c.places[path]; !ok {
-		c.places[path] = n.GetToken().Position
-	}
+	c.places[path] = n.GetToken().Position
 	switch n := n.(type) {
 	case *ast.MappingNode:
 		c.mapping(n.Values, path, depth)
@@ -124,10 +155,6 @@ func (c *converter) value(n ast.Node, path string, depth int) {
 		c.scalar(n, n.Value)
 	case *ast.NullNode:
 		c.refuse(n, "the value is missing", "give one, or remove the key")
-	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode:
-		c.refuse(n, "anchors, aliases and merge keys are not supported", "write the value out where it is used")
-	case *ast.TagNode:
-		c.refuse(n, "tags are not supported", "quote the value if it shall be a string")
 	default:
 		c.refuse(n, "unexpected "+n.Type().String(), "")
 	}
@@ -143,15 +170,14 @@ func (c *converter) scalar(n ast.Node, v any) {
 }
 
 func (c *converter) mapping(values []*ast.MappingValueNode, path string, depth int) {
+	if len(values) > 0 {
+		c.places[path] = values[0].Key.GetToken().Position
+	}
 	c.out.WriteByte('{')
 	for i, entry := range values {
 		key, ok := entry.Key.(*ast.StringNode)
 		if !ok {
-			hint := "quote the key"
-			if _, merge := entry.Key.(*ast.MergeKeyNode); merge {
-				hint = "merge keys are not supported: write the values out"
-			}
-			c.refuse(entry.Key, "a key must be a word", hint)
+			c.refuse(entry.Key, "a key must be a word", "quote the key")
 			continue
 		}
 		if i > 0 {
@@ -161,7 +187,6 @@ func (c *converter) mapping(values []*ast.MappingValueNode, path string, depth i
 		if _, twice := c.places[inner]; twice {
 			c.refuse(key, "the key "+strconv.Quote(key.Value)+" occurs twice", "")
 		}
-		c.places[inner] = key.GetToken().Position
 		c.scalar(key, key.Value)
 		c.out.WriteByte(':')
 		c.value(entry.Value, inner, depth+1)
