@@ -49,12 +49,21 @@ func (e *Env) explain(src string, issues []*cel.Error) *Error {
 	case strings.HasPrefix(m, "found no matching overload for '"):
 		explainOverload(out, m)
 	case strings.HasPrefix(m, "Syntax error: "):
-		out.Message = "syntax error: " + plain(strings.TrimPrefix(m, "Syntax error: "))
-		if strings.Contains(src, "'") && strings.Contains(m, "token recognition error") {
+		out.Message = syntaxMessage(strings.TrimPrefix(m, "Syntax error: "))
+		if strings.Contains(m, "token recognition error") {
 			out.Hint = "is a quote missing?"
 		}
 	}
 	return out
+}
+
+// syntaxMessage leaves out the list of all tokens that the parser would have taken.
+func syntaxMessage(m string) string {
+	if strings.Contains(m, "'<EOF>'") {
+		return "syntax error: the expression ends too early"
+	}
+	m, _, _ = strings.Cut(m, " expecting {")
+	return "syntax error: " + plain(m)
 }
 
 func (e *Env) explainField(out *Error, field string) {

@@ -87,7 +87,9 @@ func path(e ast.Expr) (string, bool) {
 	return "", false
 }
 
-func isEmptyText(e ast.Expr) bool { return e.Kind() == ast.LiteralKind && e.AsLiteral() == types.String("") }
+func isEmptyText(e ast.Expr) bool {
+	return e.Kind() == ast.LiteralKind && e.AsLiteral() == types.String("")
+}
 
 func rootOf(e ast.Expr) string {
 	for {

@@ -228,9 +228,13 @@ func (c *scopeCompiler) parameters(u *Uses, s *draft) {
 		if !known {
 			continue
 		}
-		c.fits(given, want, s.doc.With.Get(name), "the parameter "+name)
+		n := s.doc.With.Get(name)
+		if v, constant := given.Const(); constant && v == nil && n.Kind != document.Null {
+			continue // it has problems already
+		}
+		c.fits(given, want, n, "the parameter "+name)
 		if len(given.Programs()) == 0 {
-			constants[name] = s.doc.With.Get(name).JSON()
+			constants[name] = n.JSON()
 		}
 	}
 	if _, open := t.Field("*"); !open {
@@ -256,14 +260,11 @@ func (c *scopeCompiler) constants(schema map[string]any, constants map[string]an
 	}
 	for _, f := range findings {
 		n := follow(s.doc.With, f.Path)
-		message := f.Message
-		if !slices.ContainsFunc(c.problems(), func(p document.Problem) bool { return p.Line == n.Line && p.Column == n.Column }) {
-			c.add(n.Problem(fmt.Sprintf("the parameter %s: %s", strings.ReplaceAll(strings.Trim(f.Path, "/"), "/", "."), message), f.Hint))
+		if !slices.ContainsFunc(c.book.problems, func(p document.Problem) bool { return p.Line == n.Line && p.Column == n.Column }) {
+			c.add(n.Problem(fmt.Sprintf("the parameter %s: %s", strings.ReplaceAll(strings.Trim(f.Path, "/"), "/", "."), f.Message), f.Hint))
 		}
 	}
 }
-
-func (c *scopeCompiler) problems() document.Problems { return c.book.problems }
 
 // follow finds the node that a JSON pointer leads to, or the last one on the way.
 func follow(n *node, pointer string) *node {

@@ -322,6 +322,8 @@ func (c *scopeCompiler) exprProblem(n *node, err error, s *draft) {
 			message, hint = fmt.Sprintf("the step %q has no result: it is a %s", e.Name, other.Kind), ""
 		case other == s:
 			message, hint = fmt.Sprintf("the step %q cannot read its own result", e.Name), ""
+		case s.parent != nil && other.parent == s.parent:
+			message, hint = fmt.Sprintf("the steps %q and %q start together", e.Name, s.ID), "put the one that waits after the parallel step"
 		case !s.before[e.Name]:
 			message, hint = fmt.Sprintf("the step %q has not run when %q starts", e.Name, s.ID), fmt.Sprintf("add it to the needs of %q", s.ID)
 		}

@@ -172,6 +172,7 @@ func (d *drafter) step(n *node, prefix string, number int) *draft {
 		s.ID = fmt.Sprintf("%s_%d", prefix, number)
 	case s.doc.ID == nil:
 		d.add(n.Problem("the step has no id", "give it one: id: what_it_does"))
+		s.ID = fmt.Sprintf("line_%d", n.Line)
 	case !idPattern.MatchString(s.ID):
 		d.add(s.doc.ID.Problem(fmt.Sprintf("%q cannot be the id of a step", s.ID), "small letters, digits and _ after a letter"))
 	case s.ID == ThenEnd || s.ID == ThenFail:
@@ -313,7 +314,7 @@ func (d *drafter) misplaced(s *draft) {
 		{"on_error", s.doc.OnError, s.Kind != KindDecide && s.Kind != KindEnd && s.Kind != KindFail, "a step that can fail"},
 	} {
 		if k.n != nil && !k.allowed {
-			d.add(s.node.KeyProblem(k.key, fmt.Sprintf("%s has no meaning for a %s step", k.key, s.Kind), "it belongs to "+k.where))
+			d.add(s.node.KeyProblem(k.key, fmt.Sprintf("%s has no meaning for steps of kind %s", k.key, s.Kind), "it belongs to "+k.where))
 		}
 	}
 }
