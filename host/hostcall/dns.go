@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -169,6 +170,27 @@ func (d *resolve) value(answer *dns.Msg) abi.DNSResponse {
 
 func plainName(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
 
+// plainText resolves the escapes of zone files (RFC 1035, section 5.1): "\\\"" and "\\255". What is no UTF-8 then is replaced.
+func plainText(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' || i+1 == len(s) {
+			b.WriteByte(s[i])
+			continue
+		}
+		if i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 10, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		i++
+		b.WriteByte(s[i])
+	}
+	return strings.ToValidUTF8(b.String(), "\uFFFD")
+}
+
 // recordValue is the data of a record as a zone file has it, but for names, which have no final dot, and texts, which have no quotes.
 func recordValue(rr dns.RR) string {
 	switch rr := rr.(type) {
@@ -181,7 +203,7 @@ func recordValue(rr dns.RR) string {
 	case *dns.MX:
 		return fmt.Sprintf("%d %s", rr.Preference, plainName(rr.Mx))
 	case *dns.TXT:
-		return strings.Join(rr.Txt, "")
+		return plainText(strings.Join(rr.Txt, ""))
 	}
 	return strings.TrimPrefix(rr.String(), rr.Header().String())
 }

@@ -125,7 +125,7 @@ func (s *Session) mailOptions(g granted, domain string, conn net.Conn) ([]mail.O
 		mail.WithTimeout(mailTimeout),
 		mail.WithDialContextFunc(func(context.Context, string, string) (net.Conn, error) { return conn, nil }),
 		mail.WithTLSConfig(g.tls.forHost(right.Server.Host)),
-		mail.WithTLSPolicy(map[string]mail.TLSPolicy{"starttls": mail.TLSMandatory, "opportunistic": mail.TLSOpportunistic}[right.TLS]),
+		mail.WithTLSPolicy(map[string]mail.TLSPolicy{"starttls": mail.TLSMandatory, "opportunistic": mail.TLSOpportunistic, "off": mail.NoTLS, "on": mail.NoTLS}[right.TLS]),
 	}
 	if right.TLS == "on" {
 		options = append(options, mail.WithSSL())

@@ -269,6 +269,9 @@ func sqlFault(ctx context.Context, err error, where string) *abi.Fault {
 		}
 		message, _, _ := strings.Cut(answered.Message, "\n")
 		return &abi.Fault{Kind: kind, Message: fmt.Sprintf("%s: error %d: %.300s", where, answered.Number, message), Retryable: answered.Number == 1205}
+	case strings.Contains(err.Error(), "TLS Handshake failed"): // the driver keeps only the text of the cause
+		_, why, _ := strings.Cut(err.Error(), "TLS Handshake failed: ")
+		return &abi.Fault{Kind: abi.Unavailable, Message: fmt.Sprintf("%s: the TLS handshake failed: %.200s", where, why), Hint: "check tls of the grant"}
 	case errors.Is(err, errResult):
 		return abi.NewFault(abi.Failed, where+": "+err.Error(), "")
 	}
