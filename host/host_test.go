@@ -47,7 +47,7 @@ func run(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(folder)
 	sharedCache = filepath.Join(folder, "cache")
-	for name, source := range map[string]string{"webhook": "../plugins/webhook", "trial": "./testdata/trial"} {
+	for name, source := range map[string]string{"webhook": "../plugins/webhook", "trial": "./testdata/trial", "plain": "./testdata/plain"} {
 		out := filepath.Join(folder, name+".wasm")
 		c := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-w", "-o", out, source)
 		c.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")

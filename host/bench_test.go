@@ -1,0 +1,82 @@
+package host_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	extism "github.com/extism/go-sdk"
+	"github.com/tetratelabs/wazero"
+
+	"github.com/riposte-soar/riposte/host"
+)
+
+// One guest written in Go, with a fresh state for each call and one host call in it, under this host and under the SDK of Extism.
+const (
+	benchInput  = `{"name":"you","list":[1,2,3]}`
+	benchOutput = `{"list":[1,2,3],"said":"Hello you"}`
+)
+
+func benchInvocation(b *testing.B) (*host.Host, host.Invocation) {
+	h := newHost(b, host.Options{})
+	in := host.Invocation{ID: "inv", Key: "key", Bundle: install(b, h, built["plain"]), Action: "run", Parameters: json.RawMessage(benchInput),
+		Settings: json.RawMessage(`{"greeting":"Hello"}`), Now: time.Unix(1_700_000_000, 0)}
+	if out := mustRun(b, h, in); string(out.Output) != benchOutput {
+		b.Fatal(out.Fault, string(out.Output))
+	}
+	return h, in
+}
+
+func BenchmarkCall(b *testing.B) {
+	h, in := benchInvocation(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if out, err := h.Run(b.Context(), in); err != nil || out.Fault != nil {
+			b.Fatal(out.Fault, err)
+		}
+	}
+}
+
+func BenchmarkCallWith16InFlight(b *testing.B) {
+	h, in := benchInvocation(b)
+	b.SetParallelism(8)
+	b.ResetTimer()
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			if out, err := h.Run(context.Background(), in); err != nil || out.Fault != nil {
+				b.Error(out.Fault, err)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
+}
+
+// BenchmarkSDK is bounded in time, as ours is, or not at all.
+func BenchmarkSDK(b *testing.B) {
+	for _, timeout := range []uint64{0, 30_000} {
+		b.Run(fmt.Sprintf("timeout=%dms", timeout), func(b *testing.B) {
+			ctx := b.Context()
+			compiled, err := extism.NewCompiledPlugin(ctx, extism.Manifest{Wasm: []extism.Wasm{extism.WasmData{Data: built["plain"]}},
+				Config: map[string]string{"greeting": "Hello"}, Timeout: timeout}, extism.PluginConfig{EnableWasi: true}, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer compiled.Close(ctx)
+			b.ReportAllocs()
+			for b.Loop() {
+				plugin, err := compiled.Instance(ctx, extism.PluginInstanceConfig{ModuleConfig: wazero.NewModuleConfig()})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, out, err := plugin.Call("run", []byte(benchInput)); err != nil || string(out) != benchOutput {
+					b.Fatal(string(out), err)
+				}
+				if err := plugin.Close(ctx); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
