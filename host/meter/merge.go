@@ -21,8 +21,8 @@ func (m *module) parseSegment(r *reader) segment {
 	s := segment{span: span{start: r.pos}}
 	switch kind := r.u32(); kind {
 	case 0, 2:
-		if kind == 2 {
-			zeroByte(r)
+		if kind == 2 && r.u32() != 0 {
+			r.fail("data segment of another memory than 0")
 		}
 		s.offset, s.constant = m.offsetExpr(r)
 	case 1:

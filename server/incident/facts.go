@@ -172,7 +172,7 @@ type ActionStarted struct {
 	Targets    []string        `json:"targets,omitempty"`
 	TTL        time.Duration   `json:"ttl,omitempty"` // nanoseconds
 	Timeout    time.Duration   `json:"timeout,omitempty"`
-	At         time.Time       `json:"at"` // the guest's clock starts here, in a repetition after a crash too
+	At         time.Time       `json:"at"`               // the guest's clock starts here, in a repetition after a crash too
 	Verify     bool            `json:"verify,omitempty"` // this is the probe of the step's containment
 }
 

@@ -1,0 +1,179 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/riposte-soar/riposte/server/incident"
+	"github.com/riposte-soar/riposte/server/journal"
+)
+
+// Entry is a fact of an incident with a sentence for people.
+type Entry struct {
+	journal.Fact
+	Text string `json:"text" doc:"what happened, in a sentence"`
+}
+
+// actor is who does something: with one token for all, people say their name.
+type actor struct {
+	By string `header:"X-Riposte-User" default:"api" maxLength:"128" doc:"name of the person on whose behalf this is done; it goes on record"`
+}
+
+// Done answers a request that changed something.
+type Done struct {
+	ID string `json:"id" doc:"of what was changed or started"`
+}
+
+func (s *Server) incidents() {
+	e := s.o.Engine
+	route(s, http.MethodGet, "/incidents", "list-incidents", "List incidents, newest first.", "incidents",
+		func(_ context.Context, in *struct {
+			paging
+			Status   string `query:"status" enum:"open,closed"`
+			Severity string `query:"severity" doc:"only those of this severity"`
+			Queue    string `query:"queue"`
+		}) (*body[[]incident.Head], error) {
+			return answer(e.Heads(in.Before, in.Limit, func(h *incident.Head) bool {
+				return (in.Status == "" || h.Status == in.Status) && (in.Severity == "" || h.Severity == in.Severity) && (in.Queue == "" || h.Queue == in.Queue)
+			}))
+		})
+	route(s, http.MethodGet, "/incidents/{id}", "get-incident", "One incident: alarms, artifacts, runs, approvals, containments.", "incidents",
+		func(_ context.Context, in *struct {
+			ID string `path:"id"`
+		}) (*body[*incident.Incident], error) {
+			return answer(e.Incident(in.ID))
+		})
+	route(s, http.MethodGet, "/incidents/{id}/timeline", "get-timeline", "The facts of an incident after a number, in order; with wait, the answer comes when there is one.", "incidents",
+		func(ctx context.Context, in *struct {
+			ID    string `path:"id"`
+			After uint64 `query:"after"`
+			Wait  int    `query:"wait" maximum:"60" minimum:"0" doc:"seconds to wait for a fact if there is none"`
+		}) (*body[[]Entry], error) {
+			return answer(s.timeline(ctx, in.ID, in.After, time.Duration(in.Wait)*time.Second))
+		})
+	route(s, http.MethodPatch, "/incidents/{id}", "change-incident", "Close or open an incident again, or change its severity, queue or owner.", "incidents",
+		func(_ context.Context, in *struct {
+			actor
+			ID   string `path:"id"`
+			Body incident.Changed
+		}) (*body[Done], error) {
+			return answer(Done{in.ID}, e.Change(in.ID, in.By, in.Body))
+		})
+	route(s, http.MethodPost, "/incidents/{id}/comments", "comment", "Put a comment on record.", "incidents",
+		func(_ context.Context, in *struct {
+			actor
+			ID   string `path:"id"`
+			Body struct {
+				Text string `json:"text" minLength:"1" maxLength:"65536"`
+			}
+		}) (*body[Done], error) {
+			return answer(Done{in.ID}, e.Comment(in.ID, in.By, in.Body.Text))
+		})
+	route(s, http.MethodPost, "/incidents/{id}/runs", "start-run", "Start a runbook on an incident.", "incidents",
+		func(_ context.Context, in *struct {
+			actor
+			ID   string `path:"id"`
+			Body struct {
+				Runbook string         `json:"runbook"`
+				Inputs  map[string]any `json:"inputs,omitempty"`
+			}
+		}) (*body[Done], error) {
+			run, err := e.StartRun(in.ID, in.Body.Runbook, in.Body.Inputs, in.By)
+			return answer(Done{run}, err)
+		})
+	route(s, http.MethodPost, "/incidents/{id}/actions", "run-action", "Run one action on an incident, under the same guards, approvals and record as in a runbook.", "incidents",
+		func(_ context.Context, in *struct {
+			actor
+			ID   string `path:"id"`
+			Body struct {
+				Plugin     string         `json:"plugin"`
+				Action     string         `json:"action"`
+				Connector  string         `json:"connector"`
+				Parameters map[string]any `json:"parameters,omitempty"`
+			}
+		}) (*body[Done], error) {
+			raw, err := json.Marshal(in.Body.Parameters)
+			if err != nil {
+				return nil, problem(err)
+			}
+			run, err := e.Act(in.ID, incident.Invocation{Plugin: in.Body.Plugin, Action: in.Body.Action, Connector: in.Body.Connector, Parameters: raw}, in.By)
+			return answer(Done{run}, err)
+		})
+}
+
+// timeline reads facts, and waits for the next if there is none yet.
+func (s *Server) timeline(ctx context.Context, id string, after uint64, wait time.Duration) ([]Entry, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	for {
+		next := s.o.Engine.Changed()
+		facts, err := s.o.Engine.Facts(id, after)
+		if err != nil {
+			return nil, err
+		}
+		if len(facts) > 0 || wait == 0 {
+			out := make([]Entry, len(facts))
+			for i := range facts {
+				out[i] = Entry{facts[i], incident.Sentence(&facts[i])}
+			}
+			return out, nil
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			wait = 0
+		case <-s.ctx.Done():
+			wait = 0
+		}
+	}
+}
+
+// RunView is a run with its steps, in the order in which they began.
+type RunView struct {
+	*incident.Run
+	Steps []*incident.Step `json:"steps"`
+}
+
+// RunLine is a run in a list.
+type RunLine struct {
+	incident.RunHead
+	Incident string    `json:"incident"`
+	Title    string    `json:"title" doc:"of the incident"`
+	Opened   time.Time `json:"opened" doc:"of the incident"`
+}
+
+func (s *Server) runs() {
+	e := s.o.Engine
+	route(s, http.MethodGet, "/runs", "list-runs", "List the runs of the newest incidents.", "runs",
+		func(_ context.Context, in *struct {
+			paging
+			Status string `query:"status"`
+		}) (*body[[]RunLine], error) {
+			list := []RunLine{}
+			_, err := e.Heads(in.Before, 1<<30, func(h *incident.Head) bool {
+				for _, r := range slices.Backward(h.Runs) {
+					if len(list) < in.Limit && (in.Status == "" || string(r.Status) == in.Status) {
+						list = append(list, RunLine{r, h.ID, h.Title, h.Opened})
+					}
+				}
+				return false
+			})
+			return answer(list, err)
+		})
+	route(s, http.MethodGet, "/runs/{id}", "get-run", "One run with its steps.", "runs",
+		func(_ context.Context, in *struct {
+			ID string `path:"id"`
+		}) (*body[*RunView], error) {
+			return answer(s.run(in.ID))
+		})
+	route(s, http.MethodPost, "/runs/{id}/cancel", "cancel-run", "End a run: nothing more of it begins, and what is at work is stopped.", "runs",
+		func(_ context.Context, in *struct {
+			actor
+			ID string `path:"id"`
+		}) (*body[Done], error) {
+			return answer(Done{in.ID}, e.CancelRun(in.ID, in.By))
+		})
+}

@@ -1,0 +1,318 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/schemas"
+	"github.com/riposte-soar/riposte/server/incident"
+	"github.com/riposte-soar/riposte/server/journal"
+	"github.com/riposte-soar/riposte/server/runbook"
+)
+
+// startAction begins a uses step: resolve what runs, check the guards, ask people where that is due, look into the cache, go.
+func (p *planner) startAction(x *execution, s scope, st *runbook.Step, path string, vars map[string]any) {
+	act, fault := p.prepare(x, st, path, vars)
+	if fault != nil {
+		p.fail(x, path, fault)
+		return
+	}
+	if act.Kind == abi.Contain {
+		if fault := p.guard(x, s, act); fault != nil {
+			p.fail(x, path, fault)
+			return
+		}
+		if st.Uses.Approval.Mode != runbook.Auto {
+			p.askForAction(x, st, path, act)
+			return
+		}
+	}
+	if out, ok := p.cached(st, act); ok {
+		p.emit(incident.FactActStarted, x.run.ID, path, act)
+		p.emit(incident.FactActFinished, x.run.ID, path, incident.ActionFinished{Invocation: act.Invocation, Status: incident.Succeeded, Output: out, Cached: true})
+		return
+	}
+	p.emit(incident.FactActStarted, x.run.ID, path, act)
+}
+
+// proceedAction starts what is in flight and has no owner here, follows an approval, and takes up retries and probes that are due.
+func (p *planner) proceedAction(x *execution, s scope, st *runbook.Step, state *incident.Step, vars func() map[string]any) {
+	switch {
+	case state.InFlight:
+		if x.owned[state.Path] == nil {
+			p.launch = append(p.launch, start{x, state})
+			x.owned[state.Path] = func() {}
+		}
+	case x.run.Cancel:
+		p.emit(incident.FactActFinished, x.run.ID, state.Path, incident.ActionFinished{Status: incident.Cancelled, Verify: state.Verifying})
+	case state.Action == nil:
+		p.followApproval(x, s, st, state, vars)
+	case state.Due != nil && state.Due.After(p.now):
+	case state.Verifying:
+		p.probe(x, st, state)
+	case state.Due != nil:
+		next := *state.Action
+		next.Attempt++
+		next.At = p.now
+		next.Invocation = invocation(x.run.ID, state.Path, next.Attempt)
+		p.emit(incident.FactActStarted, x.run.ID, state.Path, &next)
+	}
+}
+
+// prepare resolves everything that a uses step will run with.
+func (p *planner) prepare(x *execution, st *runbook.Step, path string, vars map[string]any) (*incident.ActionStarted, *abi.Fault) {
+	u := st.Uses
+	conn := p.e.content.Connectors[u.Connector]
+	if conn == nil {
+		return nil, &abi.Fault{Kind: abi.NotFound, Message: fmt.Sprintf("connector %q is not configured", u.Connector), Hint: "riposte connector ls"}
+	}
+	plugin := p.e.content.Plugins[u.Plugin]
+	if plugin == nil {
+		return nil, &abi.Fault{Kind: abi.NotFound, Message: fmt.Sprintf("plugin %q is not installed", u.Plugin), Hint: "riposte plugin ls"}
+	}
+	spec, ok := plugin.Manifest.Actions[u.Action]
+	if !ok {
+		return nil, &abi.Fault{Kind: abi.NotFound, Message: fmt.Sprintf("plugin %s %s has no action %q", u.Plugin, plugin.Manifest.Version, u.Action)}
+	}
+	params := make(map[string]any, len(u.With))
+	for name, t := range u.With {
+		v, err := t.Eval(p.e.ctx, vars)
+		if err != nil {
+			return nil, evalFault("with."+name, err)
+		}
+		params[name] = v
+	}
+	act := &incident.ActionStarted{Invocation: invocation(x.run.ID, path, 1), Key: x.run.ID + ":" + path, Attempt: 1, Plugin: u.Plugin, Action: u.Action,
+		Kind: spec.Kind, Effect: spec.Effect, Connector: u.Connector, Module: plugin.Digest, Timeout: st.Timeout, At: p.now}
+	if u.Key != nil {
+		v, err := u.Key.Eval(p.e.ctx, vars)
+		if err != nil {
+			return nil, evalFault("idempotency_key", err)
+		}
+		act.Key = fmt.Sprint(v)
+	}
+	if u.TTL != nil {
+		v, err := u.TTL.Eval(p.e.ctx, vars)
+		if err != nil {
+			return nil, evalFault("ttl", err)
+		}
+		if act.TTL, err = schemas.ParseDuration(fmt.Sprint(v)); err != nil || act.TTL <= 0 {
+			return nil, &abi.Fault{Kind: abi.Invalid, Where: "ttl", Message: fmt.Sprintf("%v is no duration", v), Hint: `write "24h", "30m" or "90s"`}
+		}
+		if spec.Expires != "" {
+			params[spec.Expires] = max(int64(act.TTL/time.Second), 1)
+		}
+	}
+	known := parametersOf(spec.Parameters)
+	for name, prop := range known {
+		if prop.Format != "template" || params[name] == nil {
+			continue
+		}
+		text, ok := p.e.content.Texts[fmt.Sprint(params[name])]
+		if !ok {
+			return nil, &abi.Fault{Kind: abi.NotFound, Where: "with." + name, Message: fmt.Sprintf("there is no template %q", params[name]), Hint: "it is a file beside the runbooks: runbooks/NAME.md"}
+		}
+		params[name] = text
+	}
+	raw, err := json.Marshal(params)
+	if err != nil {
+		return nil, &abi.Fault{Kind: abi.Internal, Message: err.Error()}
+	}
+	act.Parameters = raw
+	act.Targets = targets(known, params)
+	return act, nil
+}
+
+// invocation is the identity of an attempt.
+func invocation(run, path string, attempt int) string {
+	return fmt.Sprintf("%s:%s#%d", run, path, attempt)
+}
+
+// parameter is what the engine has to know of one in a schema.
+type parameter struct {
+	Target bool   `json:"target"`
+	Format string `json:"format"`
+}
+
+// parametersOf reads the parameters of an action's schema, which the bundle has checked.
+func parametersOf(schema json.RawMessage) map[string]parameter {
+	var s struct {
+		Properties map[string]parameter `json:"properties"`
+	}
+	if len(schema) == 0 || json.Unmarshal(schema, &s) != nil {
+		return nil
+	}
+	return s.Properties
+}
+
+// targets are the values of the parameters that the schema marks as targets.
+func targets(known map[string]parameter, params map[string]any) []string {
+	var list []string
+	for name, prop := range known {
+		if !prop.Target {
+			continue
+		}
+		switch v := params[name].(type) {
+		case nil:
+		case []any:
+			for _, item := range v {
+				list = append(list, fmt.Sprint(item))
+			}
+		default:
+			list = append(list, fmt.Sprint(v))
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// finish records the outcome of an invocation, and what follows from it for the step.
+func (p *planner) finish(x *execution, st *runbook.Step, state *incident.Step, act *incident.ActionStarted, out outcome) {
+	d := incident.ActionFinished{Invocation: act.Invocation, Status: incident.Succeeded, Output: out.Output, Fault: out.Fault, Verify: act.Verify,
+		HostCalls: out.HostCalls, Wall: out.Wall}
+	switch {
+	case act.Verify:
+		p.probed(x, st, state, &d)
+	case out.Fault == nil && act.Kind == abi.Contain:
+		p.place(x, state, act, out.Output, incident.Active)
+		if d.Verifying = st.Uses.Spec.Probe != ""; !d.Verifying && st.Uses.Verify != nil {
+			p.checkVerified(x, st, state.Path, &d, out.Output)
+		}
+	case out.Fault == nil:
+		p.remember(st, act, out.Output)
+	default:
+		d.Status = statusOf(out.Fault)
+		if at, again := p.retry(st.Retry, act.Attempt, out.Fault); again {
+			d.Retry = &at
+		} else if act.Kind == abi.Contain && act.Effect.Writes() && uncertain(out.Fault) {
+			p.place(x, state, act, nil, incident.Unverified)
+		}
+	}
+	if d.Retry != nil {
+		x.timed[state.Path] = true
+	}
+	if d.Fault != nil {
+		p.e.Stats.ActionsFailed.Add(1)
+	}
+	p.emit(incident.FactActFinished, x.run.ID, state.Path, d)
+	p.emissions(x, state, out)
+}
+
+// uncertain says that the other side may have done what it was asked to, although the call failed.
+func uncertain(f *abi.Fault) bool {
+	switch f.Kind {
+	case abi.Timeout, abi.Unavailable, abi.InDoubt, abi.Trap, abi.Limit:
+		return true
+	}
+	return false
+}
+
+// retry says when the next attempt is due, if there is one.
+func (p *planner) retry(r runbook.Retry, attempt int, f *abi.Fault) (time.Time, bool) {
+	if attempt >= r.Attempts || !slices.Contains(r.On, f.Kind) {
+		return time.Time{}, false
+	}
+	delay := r.Delay
+	for range attempt - 1 {
+		delay = time.Duration(float64(delay) * max(r.Backoff, 1))
+		if r.MaxDelay > 0 && delay > r.MaxDelay {
+			break
+		}
+	}
+	if r.MaxDelay > 0 {
+		delay = min(delay, r.MaxDelay)
+	}
+	return p.now.Add(max(delay, time.Duration(f.RetryAfter)*time.Millisecond)), true
+}
+
+// emissions puts what the plugin gave for the incident on its record.
+func (p *planner) emissions(x *execution, state *incident.Step, out outcome) {
+	source := x.run.ID + "/" + state.Path
+	for _, a := range out.Artifacts {
+		a.Source = source
+		p.emit(incident.FactArtifact, "", "", a)
+	}
+	for _, f := range out.Findings {
+		f.Source = source
+		p.emit(incident.FactFinding, "", "", f)
+	}
+	for _, ev := range out.Evidence {
+		ev.Source = source
+		ev.Key = prefixEvidence + p.in.ID + "/" + ev.Digest
+		p.ops = append(p.ops, journal.Op{Key: []byte(ev.Key), Value: ev.data})
+		p.emit(incident.FactEvidence, "", "", ev.Evidence)
+	}
+}
+
+// cacheEntry is a result that may be used again.
+type cacheEntry struct {
+	Output  json.RawMessage `json:"output"`
+	Expires time.Time       `json:"expires"`
+}
+
+func cacheKey(act *incident.ActionStarted) string {
+	return prefixCache + digest(act.Module, act.Action, act.Connector, string(act.Parameters))
+}
+
+// cached finds a result of the same action with the same parameters that is not too old.
+func (p *planner) cached(st *runbook.Step, act *incident.ActionStarted) (json.RawMessage, bool) {
+	if st.Cache == 0 || act.Effect.Writes() {
+		return nil, false
+	}
+	var c cacheEntry
+	if journal.Read(p.e.store, cacheKey(act), &c) != nil || !c.Expires.After(p.now) {
+		return nil, false
+	}
+	return c.Output, true
+}
+
+func (p *planner) remember(st *runbook.Step, act *incident.ActionStarted, out json.RawMessage) {
+	if st.Cache == 0 || act.Effect.Writes() {
+		return
+	}
+	if op, err := journal.Put(cacheKey(act), cacheEntry{out, p.now.Add(st.Cache)}); err == nil {
+		p.ops = append(p.ops, op)
+	}
+}
+
+// stepAt finds the definition of the step at a path.
+func (p *planner) stepAt(x *execution, path string) *runbook.Step {
+	steps := x.book.Body.Steps
+	if rest, ok := strings.CutPrefix(path, "on_failure/"); ok {
+		steps, path = x.book.OnFailure, rest
+	}
+	for {
+		id, rest, deeper := strings.Cut(path, "/")
+		id, _, item := strings.Cut(id, "[")
+		st := findStep(steps, id)
+		if st == nil {
+			return nil
+		}
+		if item && st.Foreach != nil {
+			st = st.Foreach.Body
+		}
+		if !deeper {
+			return st
+		}
+		if st.Call == nil {
+			return nil
+		}
+		steps, path = st.Call.Scope.Steps, rest
+	}
+}
+
+func findStep(steps []*runbook.Step, id string) *runbook.Step {
+	for _, st := range steps {
+		if st.ID == id {
+			return st
+		}
+		if child := findStep(st.Parallel, id); child != nil {
+			return child
+		}
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/riposte-soar/riposte/host"
+	"github.com/riposte-soar/riposte/host/hostcall"
+	"github.com/riposte-soar/riposte/host/tape"
+	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/server/incident"
+	"github.com/riposte-soar/riposte/server/journal"
+)
+
+// outcome is what an invocation gave, in the terms of an incident.
+type outcome struct {
+	Output    json.RawMessage
+	Fault     *abi.Fault
+	Artifacts []incident.Artifact
+	Findings  []incident.Finding
+	Evidence  []evidence
+	HostCalls int
+	Wall      time.Duration
+}
+
+type evidence struct {
+	incident.Evidence
+	data []byte
+}
+
+// launch begins an invocation that is in flight. It is called under l.mu, after the facts have been submitted.
+func (e *Engine) launch(l *live, s start) {
+	act := s.step.Action
+	if s.step.Verifying {
+		act = s.step.Probe
+	}
+	ctx, cancel := context.WithCancel(e.ctx)
+	path := s.step.Path
+	s.run.owned[path] = cancel
+	runID, incidentID := s.run.run.ID, l.in.ID
+	e.Stats.InFlight.Add(1)
+	e.working.Go(func() {
+		defer e.Stats.InFlight.Add(-1)
+		defer cancel()
+		out, ok := e.invoke(ctx, incidentID, runID, path, act)
+		if !ok {
+			return // the server stops: the action stays in flight, and goes on at the next start
+		}
+		err := e.with(incidentID, func(p *planner) error { return p.ended(runID, path, act, out) })
+		if err != nil && e.ctx.Err() == nil {
+			e.log.Error("outcome of an action", "incident", incidentID, "step", path, "err", err)
+		}
+	})
+}
+
+// invoke runs the action, when its turn has come. ok is false when the server stopped before it ended.
+func (e *Engine) invoke(ctx context.Context, incidentID, runID, path string, act *incident.ActionStarted) (outcome, bool) {
+	select {
+	case e.actions <- struct{}{}:
+		defer func() { <-e.actions }()
+	case <-ctx.Done():
+		return outcome{Fault: cancelled()}, e.ctx.Err() == nil
+	}
+	e.Stats.Actions.Add(1)
+	conn, plugin := e.content.Connectors[act.Connector], e.content.Plugins[act.Plugin]
+	switch {
+	case conn == nil:
+		return outcome{Fault: &abi.Fault{Kind: abi.NotFound, Message: fmt.Sprintf("connector %q is not configured any more", act.Connector)}}, true
+	case plugin == nil || plugin.Digest != act.Module:
+		return outcome{Fault: &abi.Fault{Kind: abi.Conflict, Message: fmt.Sprintf("plugin %s is not the one that the action began with", act.Plugin),
+			Hint: "install the module with digest " + act.Module + ", or retry the step"}}, true
+	}
+	log, err := e.openTape(act.Invocation)
+	if err != nil {
+		return outcome{Fault: abi.AsFault(err)}, true
+	}
+	began := e.now()
+	res, err := e.runner.Run(ctx, host.Invocation{ID: act.Invocation, Key: act.Key, Bundle: plugin, Action: act.Action, Parameters: act.Parameters,
+		Connector: conn.ID, Settings: conn.Settings, Grant: conn.Grant, Incident: incidentID, Run: runID, Step: path, Timeout: act.Timeout, Now: act.At, Tape: log})
+	if e.ctx.Err() != nil {
+		return outcome{}, false
+	}
+	if err != nil {
+		return outcome{Fault: abi.AsFault(err), Wall: e.now().Sub(began)}, true
+	}
+	if res.Fault != nil && ctx.Err() != nil {
+		res.Fault = cancelled()
+	}
+	out := outcome{Output: res.Output, Fault: res.Fault, HostCalls: res.Stats.HostCalls, Wall: e.now().Sub(began)}
+	out.take(res.Emissions)
+	return out, true
+}
+
+func cancelled() *abi.Fault { return &abi.Fault{Kind: abi.Cancelled, Message: "the run was cancelled"} }
+
+// take sorts what the plugin gave for the incident.
+func (o *outcome) take(list []hostcall.Emission) {
+	for _, em := range list {
+		switch em.Type {
+		case "artifact":
+			o.Artifacts = append(o.Artifacts, incident.Artifact{Kind: em.Kind, Value: em.Value, Verdict: em.Verdict, Note: em.Note})
+		case "finding":
+			o.Findings = append(o.Findings, incident.Finding{Text: em.Value, Verdict: em.Verdict})
+		case "evidence":
+			sum := sha256.Sum256(em.Data)
+			o.Evidence = append(o.Evidence, evidence{incident.Evidence{Name: em.Name, Media: em.Kind, Size: len(em.Data), Digest: hex.EncodeToString(sum[:])}, em.Data})
+		}
+	}
+}
+
+// ended folds an outcome in, unless the step has gone on without it.
+func (p *planner) ended(runID, path string, act *incident.ActionStarted, out outcome) error {
+	run := p.in.Run(runID)
+	if run == nil || run.Status.Ended() {
+		return nil
+	}
+	x, fault := p.execution(run)
+	if fault != nil {
+		return fault
+	}
+	delete(x.owned, path)
+	state := run.Steps[path]
+	if state == nil || !state.InFlight || (act.Verify && state.Probe.Invocation != act.Invocation) || (!act.Verify && state.Action.Invocation != act.Invocation) {
+		return nil
+	}
+	st := p.stepAt(x, path)
+	if st == nil || st.Uses == nil {
+		return fmt.Errorf("%s: the runbook has no action at %s", runID, path)
+	}
+	p.finish(x, st, state, act, out)
+	return nil
+}
+
+// storeTape keeps the tape of one invocation in the store. Durable entries wait for the commit; the others go with the next one.
+type storeTape struct {
+	store    journal.Store
+	prefix   []byte
+	recorded []tape.Entry
+	mu       sync.Mutex
+	chain    tape.Chain
+	n        uint64
+}
+
+// openTape begins the tape of an invocation, or goes on with what an earlier attempt at it left behind.
+func (e *Engine) openTape(invocation string) (*storeTape, error) {
+	t := &storeTape{store: e.store, prefix: []byte(prefixTape + invocation + "/")}
+	err := e.store.Scan(t.prefix, nil, false, func(_, value []byte) error {
+		var rec storedEntry
+		if err := json.Unmarshal(value, &rec); err != nil {
+			return fmt.Errorf("tape of %s: %w", invocation, err)
+		}
+		rec.Entry.Blobs = rec.Blobs
+		t.recorded = append(t.recorded, rec.Entry)
+		t.n++
+		_, err := t.chain.Line(&rec.Entry)
+		return err
+	})
+	return t, err
+}
+
+// storedEntry is an entry with its blobs.
+type storedEntry struct {
+	Entry tape.Entry        `json:"entry"`
+	Blobs map[string][]byte `json:"blobs,omitempty"`
+}
+
+// Append implements tape.Log.
+func (t *storeTape) Append(entry tape.Entry, durable bool) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, err := t.chain.Line(&entry); err != nil {
+		return err
+	}
+	value, err := json.Marshal(storedEntry{entry, entry.Blobs})
+	if err != nil {
+		return err
+	}
+	t.n++
+	op := journal.Op{Key: binary.BigEndian.AppendUint64(append([]byte(nil), t.prefix...), t.n), Value: value}
+	if durable {
+		return journal.Commit(context.Background(), t.store, []journal.Op{op})
+	}
+	t.store.Submit(context.Background(), []journal.Op{op}, func(error) {}) // an error ends the process
+	return nil
+}
+
+// Recorded implements tape.Log.
+func (t *storeTape) Recorded() []tape.Entry { return t.recorded }
+
+// Tape reads the tape of an invocation.
+func (e *Engine) Tape(invocation string) ([]tape.Entry, error) {
+	t, err := e.openTape(invocation)
+	if err == nil && len(t.recorded) == 0 {
+		err = &abi.Fault{Kind: abi.NotFound, Message: fmt.Sprintf("there is no tape of %q", invocation)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t.recorded, nil
+}
