@@ -68,12 +68,12 @@ func inRange(t time.Time) (time.Time, string, bool) {
 func parseMonthFirst(text string, now time.Time) (time.Time, string, bool) {
 	var parts [5]string
 	n := 0
-	for part := range strings.FieldsSeq(text) {
+	for rest := text; rest != ""; n++ {
 		if n == len(parts) {
 			return time.Time{}, "", false
 		}
-		parts[n] = part
-		n++
+		parts[n], rest, _ = strings.Cut(rest, " ")
+		rest = strings.TrimLeft(rest, " ")
 	}
 	if n < 3 {
 		return time.Time{}, "", false
@@ -163,15 +163,14 @@ func monthOf(name string) (time.Month, bool) {
 		return 0, false
 	}
 	const names = "janfebmaraprmayjunjulaugsepoctnovdec"
-	at := strings.Index(names, strings.ToLower(name[:3]))
-	if at < 0 || at%3 != 0 {
-		return 0, false
+	a, b, c := name[0]|0x20, name[1]|0x20, name[2]|0x20
+	for i := 0; i < len(names); i += 3 {
+		if names[i] == a && names[i+1] == b && names[i+2] == c {
+			month := time.Month(i/3 + 1)
+			return month, len(name) == 3 || strings.EqualFold(name, month.String())
+		}
 	}
-	month := time.Month(at/3 + 1)
-	if len(name) > 3 && !strings.EqualFold(name, month.String()) {
-		return 0, false
-	}
-	return month, true
+	return 0, false
 }
 
 // zoneOf reads an offset or one of the abbreviations that mean one thing only. What it does not know is taken as UTC, and odd says

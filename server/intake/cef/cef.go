@@ -64,7 +64,7 @@ func header(text string, head *[7]string, b *alarm.Builder) (string, error) {
 			b.Warn("no | behind the severity: the message may be cut")
 			return rest, nil
 		}
-		head[n] = strings.TrimSpace(unescapeHeader(text[:end]))
+		head[n] = trim(unescapeHeader(text[:end]))
 		text = text[end+1:]
 	}
 	return text, nil
@@ -72,6 +72,10 @@ func header(text string, head *[7]string, b *alarm.Builder) (string, error) {
 
 // bar finds the next "|" that is not escaped.
 func bar(text string) int {
+	end := strings.IndexByte(text, '|')
+	if end < 0 || strings.IndexByte(text[:end], '\\') < 0 {
+		return end
+	}
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
 		case '\\':
@@ -103,11 +107,13 @@ func severity(text string, b *alarm.Builder) {
 		b.Warn("the severity is empty")
 		return
 	}
-	if s, ok := alarm.SeverityOfWord(text); ok {
-		b.Severity(s)
-		return
-	}
 	x, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		if s, ok := alarm.SeverityOfWord(text); ok {
+			b.Severity(s)
+			return
+		}
+	}
 	switch {
 	case err == nil && x >= 0 && x <= 10:
 		b.Severity(alarm.SeverityOfScore(int(x*10 + 0.5)))
