@@ -52,7 +52,7 @@ func (s *Server) alarms() {
 			UID string `path:"uid"`
 		}) (*body[*engine.AlarmRecord], error) {
 			return answer(s.o.Engine.Redrive(ctx, in.UID, func(a *alarm.Alarm) *alarm.Alarm {
-				return intake.Decode(s.o.Now(), a.Intake, []byte(a.Raw))
+				return intake.Redecode(s.o.Now(), a)
 			}))
 		})
 	route(s, http.MethodPost, "/alarms/explain", "explain-alarm", "Say how lines would be understood and which rules match, without taking them in.", "alarms",
