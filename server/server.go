@@ -109,7 +109,7 @@ func (s *Server) openHost() error {
 	if err != nil {
 		return fmt.Errorf("secrets: %w", err)
 	}
-	sources, err := secret.NewSources(vault, s.o.Log)
+	sources, err := secret.NewSources(secret.SourcesOptions{Store: vault, Log: s.o.Log})
 	if err != nil {
 		return fmt.Errorf("secrets: %w", err)
 	}

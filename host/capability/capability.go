@@ -227,3 +227,8 @@ func least[T int | int64](a, b T) T {
 	}
 	return a
 }
+
+// Rank orders effects from harmless to dangerous; an unknown one ranks -1.
+func Rank(e abi.Effect) int {
+	return slices.Index([]abi.Effect{abi.Pure, abi.Read, abi.Idempotent, abi.Keyed, abi.Unsafe}, e)
+}

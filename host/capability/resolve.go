@@ -166,14 +166,12 @@ func (r *resolver) url(s string) string {
 		inner, after, _ := strings.Cut(s[1:], "}")
 		name, _ := strings.CutPrefix(inner, "settings.")
 		switch {
-		case strings.HasPrefix(after, "://"):
-		case after == "" || after[0] == '/':
+		case after == "":
+			return r.base(name)
+		case after[0] == '/':
 			// One slash between the two, also where the setting ends in one.
 			start, rest = strings.TrimSuffix(r.base(name), "/"), after
-			if after == "" {
-				return r.base(name)
-			}
-		default:
+		case !strings.HasPrefix(after, "://"):
 			r.fail("url %s: expected a slash behind the first reference", quote(s))
 		}
 	}

@@ -18,6 +18,18 @@ func (r record) call() *tape.Call {
 	return r.end.Call
 }
 
+// request is what was asked, as far as the tape has it.
+func (r record) request() []byte {
+	e := r.begin
+	if e == nil {
+		e = r.end
+	}
+	if document := e.Document(e.Call.Request); document != nil {
+		return document
+	}
+	return []byte(e.Call.Summary)
+}
+
 func records(entries []tape.Entry) map[int]record {
 	if len(entries) == 0 {
 		return nil
@@ -41,10 +53,11 @@ func records(entries []tape.Entry) map[int]record {
 
 // again answers a call from the tape. Where only its begin is there, nobody knows whether it happened: what may be repeated is repeated,
 // with the same key; what may not is in doubt.
-func (s *Session) again(ctx context.Context, past record, op operation, call *tape.Call, fault *abi.Fault) []byte {
+func (s *Session) again(ctx context.Context, past record, op operation, call *tape.Call, document []byte, fault *abi.Fault) []byte {
 	was := past.call()
 	if was == nil || was.Function != call.Function || was.Digest != call.Digest {
-		return s.diverged(past, call)
+		s.resolveSecrets(ctx)
+		return s.diverged(past, call, document)
 	}
 	if past.end != nil {
 		answer := past.end.Document(past.end.Reply)
@@ -81,12 +94,12 @@ func (s *Session) inDoubt(was *tape.Call) []byte {
 }
 
 // diverged ends a replay that asks for something else than the tape holds. It never looks further along the tape.
-func (s *Session) diverged(past record, call *tape.Call) []byte {
+func (s *Session) diverged(past record, call *tape.Call, document []byte) []byte {
 	was := "nothing"
 	if c := past.call(); c != nil {
-		was = c.Describe()
+		was = fmt.Sprintf("%s %.500s", c.Function, past.request())
 	}
-	s.fault = &abi.Fault{Kind: abi.Diverged, Message: fmt.Sprintf("call %d asks %s, but the tape holds %s", s.seq, call.Describe(), was),
+	s.fault = &abi.Fault{Kind: abi.Diverged, Message: fmt.Sprintf("call %d asks %s %.500s, but the tape holds %s", s.seq, call.Function, s.redactor.Bytes(document), was),
 		Hint: "plugin, input or settings differ from those that were recorded"}
 	return reply(nil, s.fault)
 }

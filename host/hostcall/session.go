@@ -194,16 +194,18 @@ func (s *Session) Call(ctx context.Context, fn string, request []byte) []byte {
 	}
 	call.Digest = tape.Digest(document)
 	if past, ok := s.recorded[s.seq]; ok {
-		return s.again(ctx, past, op, call, fault)
+		return s.again(ctx, past, op, call, document, fault)
 	}
 	g, fault := s.authorise(op, call, fault)
-	if fault != nil {
-		return s.refuse(call, fault)
-	}
 	s.resolveSecrets(ctx)
 	entry := tape.Entry{Kind: tape.BeginKind, Seq: s.seq, Call: call}
 	call.Summary = s.redactor.String(call.Summary)
-	call.Request = entry.NewBody(s.redactor.Bytes(document))
+	if json.Valid(document) {
+		call.Request = entry.NewBody(s.redactor.Bytes(document))
+	}
+	if fault != nil {
+		return s.refuse(entry, fault)
+	}
 	if fault := s.record(entry, call.Effect.Writes()); fault != nil {
 		return reply(nil, fault)
 	}
@@ -239,6 +241,7 @@ func (s *Session) authorise(op operation, call *tape.Call, fault *abi.Fault) (gr
 			effect = abi.Read
 		}
 	}
+	// What a plugin keeps for itself in kv is no effect on the world that its action would have to own up to.
 	if kind != "kv" && capability.Rank(effect) > capability.Rank(s.plan.action.Effect) {
 		return g, refused(capability.NotAsked, fmt.Sprintf("action %s has the effect %s, this call has %s", s.o.Action, s.plan.action.Effect, effect))
 	}
@@ -250,9 +253,9 @@ func (s *Session) authorise(op operation, call *tape.Call, fault *abi.Fault) (gr
 }
 
 // refuse records a refusal, which is an end without a begin.
-func (s *Session) refuse(call *tape.Call, fault *abi.Fault) []byte {
-	answer := reply(nil, fault)
-	entry := tape.Entry{Kind: tape.EndKind, Seq: s.seq, Call: call}
+func (s *Session) refuse(entry tape.Entry, fault *abi.Fault) []byte {
+	answer := s.redact(reply(nil, fault))
+	entry.Kind = tape.EndKind
 	entry.Reply = entry.NewBody(answer)
 	if fault := s.record(entry, false); fault != nil {
 		return reply(nil, fault)

@@ -333,3 +333,28 @@ func BenchmarkLog(b *testing.B) {
 		s.Call(b.Context(), "log.write", request)
 	}
 }
+
+func TestDescribe(t *testing.T) {
+	b := newBench(t)
+	b.settings, b.services.Secrets = `{"key":{"secret":"store:key"},"lost":{"secret":"store:lost"}}`, vault{"store:key": apiKey}
+	var h tape.Header
+	b.session().Describe(t.Context(), &h)
+	if h.Invocation != "inv-1" || h.Key != "key-1" || h.Plugin != "trial" || h.Action != "act" || h.Settings == "" || h.Grant == "" || len(h.Secrets) != 1 || h.Secrets["store:key"] != "1" {
+		t.Errorf("got %+v", h)
+	}
+}
+
+// A secret that cannot be had is missed only where it is injected.
+func TestSecretThatCannotBeHad(t *testing.T) {
+	for value, want := range map[string]abi.Kind{"": abi.Unavailable, "abc": abi.Invalid, "with\nline": abi.Invalid} {
+		b, url := vendor(t, nil)
+		b.services.Secrets = vault{}
+		if value != "" {
+			b.services.Secrets = vault{"store:key": value}
+		}
+		b.manifest.Requires[0].Auth = &abi.Auth{Secret: "api_key", Inject: "bearer"}
+		if _, fault := call[any](t, b.session(), "http.fetch", get(url+"/api/x")); fault == nil || fault.Kind != want || value != "" && strings.Contains(fault.Error(), value) {
+			t.Errorf("%q: %v", value, fault)
+		}
+	}
+}

@@ -150,7 +150,7 @@ func TestSources(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	sources, err := NewSources(store, slog.New(slog.NewTextHandler(&log, nil)))
+	sources, err := NewSources(SourcesOptions{Store: store, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestSources(t *testing.T) {
 	if !strings.Contains(log.String(), "chmod 0600") || strings.Contains(log.String(), "from-file") {
 		t.Errorf("log %q", log.String())
 	}
-	again, err := NewSources(store, nil)
+	again, err := NewSources(SourcesOptions{Store: store})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,6 +182,33 @@ func TestSources(t *testing.T) {
 	for _, ref := range []Ref{"env:RIPOSTE_NOT_SET", Ref("file:" + dir + "/none"), "store:none", "x"} {
 		if _, err := sources.Resolve(t.Context(), ref); err == nil {
 			t.Errorf("%s was resolved", ref)
+		}
+	}
+}
+
+func TestSourcesAreBounded(t *testing.T) {
+	dir := t.TempDir()
+	inside, outside := filepath.Join(dir, "in"), filepath.Join(dir, "out")
+	if err := os.Mkdir(inside, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{filepath.Join(inside, "key"), outside} {
+		if err := os.WriteFile(name, []byte("a-secret"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(outside, filepath.Join(inside, "link")); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("RIPOSTE_TEST_A", "a-secret")
+	sources, err := NewSources(SourcesOptions{EnvPrefix: "RIPOSTE_TEST_", Folders: []string{inside}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ref, ok := range map[Ref]bool{"env:RIPOSTE_TEST_A": true, "env:PATH": false, Ref("file:" + inside + "/key"): true, Ref("file:" + outside): false,
+		Ref("file:" + inside + "/../out"): false, Ref("file:" + inside + "/link"): false, "file:in/key": false} {
+		if got, err := sources.Resolve(t.Context(), ref); ok != (err == nil) || ok && got.Reveal() != "a-secret" {
+			t.Errorf("%s: %v", ref, err)
 		}
 	}
 }

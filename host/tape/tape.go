@@ -207,12 +207,7 @@ func (r *Replay) Recorded() []Entry { return r.recorded }
 func (r *Replay) Append(e Entry, _ bool) error {
 	asked := "something"
 	if e.Call != nil {
-		asked = e.Call.Describe()
+		asked = fmt.Sprintf("%s %.500s", e.Call.Function, e.Document(e.Call.Request))
 	}
 	return &abi.Fault{Kind: abi.Diverged, Message: fmt.Sprintf("call %d asks %s, but the tape has no such call", e.Seq, asked)}
-}
-
-// Describe says in one line what was asked.
-func (c *Call) Describe() string {
-	return fmt.Sprintf("%s %s %s", c.Function, c.Summary, c.Digest)
 }
