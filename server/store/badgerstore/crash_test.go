@@ -2,6 +2,7 @@ package badgerstore
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -60,52 +61,98 @@ func victimValue(key string, large bool) []byte {
 // TestKill kills the process 20 times in the midst of its work. What it has acknowledged must be there afterwards, and the
 // store must never believe that it has lost something.
 func TestKill(t *testing.T) {
+	rounds := 20
+	if testing.Short() {
+		rounds = 3
+	}
+	dir := t.TempDir()
+	var keys []string
+	for round := range rounds {
+		keys = append(keys, killVictim(t, dir, 1+rand.IntN(2000), (*os.Process).Kill)...)
+		checkKeys(t, dir, keys)
+		if t.Failed() {
+			t.Fatalf("in round %d", round+1)
+		}
+	}
+	t.Logf("%d commits acknowledged before %d kills, all there", len(keys), rounds)
+}
+
+// TestSyncFails lets the system refuse to sync. The process must end at once, since what it has in memory is no longer what is
+// on disk, and what it acknowledged before must be there.
+func TestSyncFails(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
+	strace := []string{"-f", "-qq", "-o", os.DevNull, "-e", "trace=msync", "-e", "signal=none"}
+	if err := run("strace", append(strace, "true")...); err != nil {
+		t.Skipf("NOT TESTED: a failing disk, since system calls cannot be made to fail here: %v (install strace)", err)
+	}
 	dir := t.TempDir()
-	acknowledged := 0
-	for round := range 20 {
-		cmd := exec.Command(self)
-		cmd.Env = append(os.Environ(), victimEnv+"="+dir)
-		cmd.Stderr = os.Stderr
-		stdout, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		var keys []string
-		lives := 1 + rand.IntN(2000)
-		for lines := bufio.NewScanner(stdout); lines.Scan(); {
-			keys = append(keys, lines.Text())
-			if len(keys) == lives {
-				if err := cmd.Process.Kill(); err != nil {
-					t.Fatal(err)
-				}
+	cmd := exec.Command("strace", append(strace, "-e", "inject=msync:error=EIO:when=100+", self)...)
+	cmd.Env = append(os.Environ(), victimEnv+"="+dir)
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err == nil || cmd.ProcessState.ExitCode() != 70 || !strings.Contains(complaint.String(), "must be restarted") {
+		t.Errorf("the process ended with %v: %s", err, &complaint)
+	}
+	keys := strings.Fields(string(out))
+	checkKeys(t, dir, keys)
+	t.Logf("%d commits acknowledged before the disk failed, all there", len(keys))
+}
+
+// killVictim starts the victim, kills it once it has acknowledged so many commits, and returns all that it has acknowledged.
+func killVictim(t *testing.T, dir string, lives int, kill func(*os.Process) error) (keys []string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), victimEnv+"="+dir)
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		keys = append(keys, lines.Text())
+		if len(keys) == lives {
+			if err := kill(cmd.Process); err != nil {
+				t.Errorf("kill: %v", err)
+				cmd.Process.Kill()
 			}
-		}
-		if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != -1 {
-			t.Fatalf("round %d: the process ended by itself: %v", round, err)
-		}
-		s, err := Open(dir, Options{Ballast: -1})
-		if err != nil {
-			t.Fatalf("round %d, after %d acknowledged commits: %v", round, len(keys), err)
-		}
-		for _, key := range keys {
-			large := strings.Split(key, "/")[1] == "7"
-			if got, err := s.Get([]byte(key)); err != nil || string(got) != string(victimValue(key, large)) {
-				t.Errorf("round %d: acknowledged %s: %d bytes, %v", round, key, len(got), err)
-			}
-		}
-		acknowledged += len(keys)
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
 		}
 	}
-	t.Logf("%d commits acknowledged before 20 kills, all there", acknowledged)
+	cmd.Wait() // it never ends well
+	if len(keys) < lives {
+		t.Fatalf("the process ended by itself after %d commits: %s", len(keys), &complaint)
+	}
+	return keys
+}
+
+// checkKeys opens the store and looks for all that was acknowledged.
+func checkKeys(t *testing.T, dir string, keys []string) {
+	t.Helper()
+	s, err := Open(dir, Options{Ballast: -1})
+	if err != nil {
+		t.Errorf("open after %d acknowledged commits: %v", len(keys), err)
+		return
+	}
+	for _, key := range keys {
+		large := strings.Split(key, "/")[1] == "7"
+		if got, err := s.Get([]byte(key)); err != nil || string(got) != string(victimValue(key, large)) {
+			t.Errorf("acknowledged %s: %d bytes, %v", key, len(got), err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // crashed copies the files of a running store, as its death would leave them.

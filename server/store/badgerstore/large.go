@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"github.com/dgraph-io/badger/v4"
@@ -215,22 +215,27 @@ func (j *janitor) start(s *Store) {
 			j.rubbish = nil
 			j.mu.Unlock()
 			for _, ref := range refs {
-				r := &request{done: func(err error) {
-					if err != nil && !errors.Is(err, errClosed) {
-						s.opts.Log.Warn("chunks of a removed value are kept until the next start", "error", err)
-					}
-				}}
-				for n := range ref.chunks() {
-					r.writes = append(r.writes, write{key: chunkKey(ref.id, n), remove: true})
-				}
-				r.writes = append(r.writes, write{key: recordKey(ref.id), remove: true})
-				r.seal()
-				if s.enqueue(ctx, r) != nil {
+				if s.enqueue(ctx, ref.removal(s.opts.Log)) != nil {
 					return
 				}
 			}
 		}
 	}()
+}
+
+// removal is the request that removes the value's chunks and its record.
+func (l largeRef) removal(log *slog.Logger) *request {
+	r := &request{done: func(err error) {
+		if err != nil {
+			log.Warn("chunks of a removed value stay until the next start", "error", err)
+		}
+	}}
+	for n := range l.chunks() {
+		r.writes = append(r.writes, write{key: chunkKey(l.id, n), remove: true})
+	}
+	r.writes = append(r.writes, write{key: recordKey(l.id), remove: true})
+	r.seal()
+	return r
 }
 
 func (j *janitor) stop() {

@@ -47,26 +47,30 @@ func (s *Store) writable() error {
 	return nil
 }
 
-// makeRoom keeps the ballast: it is given back when there is hardly room to open the database, and allocated again when there
-// is plenty.
+// minSpace is what the database may need, in bytes, to open or to close: it then writes out its logs as tables.
+const minSpace = 32 << 20
+
+// makeRoom keeps the ballast: it is given back when there is hardly room to open or close the database, and allocated again
+// when there is plenty. It fails if there is not enough room even so.
 func (s *Store) makeRoom() error {
 	free, err := freeSpace(s.dir)
 	if err != nil {
 		return err
 	}
 	path := filepath.Join(s.dir, "ballast")
-	info, err := os.Stat(path)
-	switch {
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return err
-	case free < s.opts.ReadOnlyBelow || s.opts.Ballast < 0:
-		err := os.Remove(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+	if free < s.opts.ReadOnlyBelow || s.opts.Ballast < 0 {
+		if err := os.Remove(path); err == nil && s.opts.Ballast > 0 {
+			s.opts.Log.Warn("the disk is full: the ballast was given back", "path", path, "free", free)
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
-		s.opts.Log.Warn("ballast given back, since the disk is full", "path", path, "free", free)
+		if free, err = freeSpace(s.dir); err == nil && free < minSpace {
+			return abi.NewFault(abi.Unavailable, fmt.Sprintf("the disk of %s has %d MiB left, the database needs %d MiB to open or close",
+				s.dir, free>>20, minSpace>>20), "free some space on that disk; nothing is lost")
+		}
 		return err
-	case err == nil && info.Size() == s.opts.Ballast || free < s.opts.LowBelow+uint64(s.opts.Ballast):
+	}
+	if info, err := os.Stat(path); err == nil && info.Size() == s.opts.Ballast || free < s.opts.LowBelow+uint64(s.opts.Ballast) {
 		return nil
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)

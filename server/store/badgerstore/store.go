@@ -225,14 +225,17 @@ func (s *Store) start() {
 func (s *Store) Lost() uint64 { return s.lost }
 
 // Close commits what is queued, refuses what comes later, waits for reads to end and closes the store. It must not be called
-// from within a Scan or a done function.
+// from within a Scan or a done function. On a disk so full that the database would die, it is left as it is, which loses
+// nothing, and an error says so.
 func (s *Store) Close() error {
 	s.close.Do(func() {
 		s.janitor.stop()
 		s.queue.close()
 		s.running.Wait()
 		s.snapshots.close()
-		s.closeErr = s.release()
+		if s.closeErr = s.makeRoom(); s.closeErr == nil {
+			s.closeErr = s.release()
+		}
 	})
 	return s.closeErr
 }
