@@ -172,7 +172,9 @@ func adoptMap(m map[string]any, elem *Type, absent Absence) map[string]any {
 
 // zero is what an absent member reads as.
 func (t *Type) zero() any {
-	if t.Kind() != Any && t.nullable {
+	switch k := t.Kind(); {
+	case k == List || k == Map || k == Object || k == Lists || k == Any:
+	case t.nullable:
 		return types.NullValue
 	}
 	switch t.Kind() {

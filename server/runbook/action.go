@@ -47,12 +47,52 @@ func (c *scopeCompiler) uses(step *Step, s *draft, env *expr.Env, extra map[stri
 		vars["output"] = c.probeType(u)
 		u.Verify = c.condition(c.envOf(s, vars), s.doc.Verify, s)
 	}
-	result, err := expr.FromSchema(u.Spec.Result)
-	if err != nil {
-		c.add(s.doc.Uses.Problem(fmt.Sprintf("the result schema of %s cannot be read: %v", s.doc.Uses.Text(), err), ""))
-		return expr.Of(expr.Any)
+	return c.specOf(u.Spec).result
+}
+
+// spec is what an action's schemas say, read once for all steps of a load.
+type spec struct {
+	params   *schemas.Schema // nil if there is none
+	types    *expr.Type      // of the parameters
+	required []string
+	partial  *schemas.Schema // params, but nothing is required
+	result   *expr.Type
+	err      error
+}
+
+func (l *loader) specOf(a *abi.Action) *spec {
+	if s := l.specs[a]; s != nil {
+		return s
 	}
-	return result
+	s := &spec{}
+	l.specs[a] = s
+	if s.result, s.err = expr.FromSchema(a.Result); s.err != nil {
+		s.result = expr.Of(expr.Any)
+	}
+	if len(a.Parameters) == 0 || s.err != nil {
+		return s
+	}
+	if s.types, s.err = expr.FromSchema(a.Parameters); s.err != nil {
+		return s
+	}
+	if s.params, s.err = schemas.Compile("parameters", a.Parameters); s.err != nil {
+		return s
+	}
+	var doc map[string]any
+	if s.err = json.Unmarshal(a.Parameters, &doc); s.err != nil {
+		return s
+	}
+	required, _ := doc["required"].([]any)
+	for _, r := range required {
+		s.required = append(s.required, fmt.Sprint(r))
+	}
+	delete(doc, "required")
+	data, err := json.Marshal(doc)
+	if err == nil {
+		s.partial, err = schemas.Compile("constants", data)
+	}
+	s.err = err
+	return s
 }
 
 // action resolves plugin/action@major.
@@ -191,34 +231,23 @@ func (c *scopeCompiler) probeType(u *Uses) *expr.Type {
 			spec = probe
 		}
 	}
-	t, err := expr.FromSchema(spec.Result)
-	if err != nil {
-		return expr.Of(expr.Any)
-	}
-	return t
+	return c.specOf(spec).result
 }
 
 // parameters checks with against the action's parameter schema: names, types as far as they are known, and constants in full.
 func (c *scopeCompiler) parameters(u *Uses, s *draft) {
-	if len(u.Spec.Parameters) == 0 {
+	sp := c.specOf(u.Spec)
+	if sp.err != nil {
+		c.add(s.doc.Uses.Problem(fmt.Sprintf("the schemas of %s cannot be used: %v", s.doc.Uses.Text(), sp.err), ""))
 		return
 	}
-	var err error
-	if u.params, err = schemas.Compile(u.Plugin+"/"+u.Action, u.Spec.Parameters); err != nil {
-		c.add(s.doc.Uses.Problem(fmt.Sprintf("the parameter schema of %s cannot be used: %v", s.doc.Uses.Text(), err), ""))
+	u.params = sp.params
+	t := sp.types
+	if t.Kind() != expr.Object {
 		return
 	}
-	t, err := expr.FromSchema(u.Spec.Parameters)
-	if err != nil || t.Kind() != expr.Object {
-		return
-	}
-	var schema map[string]any
-	if json.Unmarshal(u.Spec.Parameters, &schema) != nil {
-		return
-	}
-	required, _ := schema["required"].([]any)
-	for _, r := range required {
-		if name := fmt.Sprint(r); u.With[name] == nil {
+	for _, name := range sp.required {
+		if u.With[name] == nil {
 			c.add(s.node.KeyProblem("with", fmt.Sprintf("the parameter %q of %s is missing", name, s.doc.Uses.Text()), "add it to with"))
 		}
 	}
@@ -240,22 +269,13 @@ func (c *scopeCompiler) parameters(u *Uses, s *draft) {
 	if _, open := t.Field("*"); !open {
 		c.unknownKeys(s.doc.With, t.Fields(), s.doc.Uses.Text()+" has no parameter")
 	}
-	c.constants(schema, constants, s)
+	c.constants(sp.partial, constants, s)
 }
 
 // constants checks the parameters that hold no expression against all that the schema says of them.
-func (c *scopeCompiler) constants(schema map[string]any, constants map[string]any, s *draft) {
-	delete(schema, "required")
-	data, err := json.Marshal(schema)
-	if err != nil {
-		return
-	}
-	compiled, err := schemas.Compile("constants", data)
-	if err != nil {
-		return
-	}
+func (c *scopeCompiler) constants(schema *schemas.Schema, constants map[string]any, s *draft) {
 	var findings schemas.Findings
-	if !errors.As(compiled.Validate(constants), &findings) {
+	if !errors.As(schema.Validate(constants), &findings) {
 		return
 	}
 	for _, f := range findings {

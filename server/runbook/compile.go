@@ -47,14 +47,15 @@ type scopeCompiler struct {
 	*compiler
 	*graph
 	vars    map[string]*expr.Type
-	results map[string]*expr.Type // of the steps compiled so far
+	results map[string]*expr.Type // of the steps compiled so far, as other steps see them
+	full    map[string]*expr.Type // the same, but for null where a step may have no result
 	absent  expr.Absence
 }
 
 func (c *scopeCompiler) add(p ...document.Problem) { c.book.add(p...) }
 
 func (c *compiler) scope(name string, inputs []Input, steps, outputs *node) *Scope {
-	sc := &scopeCompiler{compiler: c, vars: c.variables(inputs), results: map[string]*expr.Type{}}
+	sc := &scopeCompiler{compiler: c, vars: c.variables(inputs), results: map[string]*expr.Type{}, full: map[string]*expr.Type{}}
 	drafts := c.book.steps(steps, "")
 	if steps != nil && steps.Kind == document.List && len(steps.Items) == 0 {
 		c.add(steps.Problem("there are no steps", ""))
@@ -77,7 +78,7 @@ func (c *scopeCompiler) outputs(n *node) map[string]*expr.Template {
 		return nil
 	}
 	c.absent = expr.AbsentZero
-	return c.templates(c.env(nil, c.results), n, nil)
+	return c.templates(c.env(nil, c.full), n, nil)
 }
 
 // env is the environment of a step: the results of the steps before it, and extra variables.
@@ -141,6 +142,7 @@ func (c *scopeCompiler) step(s *draft) {
 	if result == nil {
 		return
 	}
+	c.full[s.ID] = result
 	if c.mayLack(s) {
 		result = result.Nullable()
 	}

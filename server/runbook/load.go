@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/schemas"
 	"github.com/riposte-soar/riposte/server/document"
 	"github.com/riposte-soar/riposte/server/expr"
@@ -46,7 +47,7 @@ func (s *Set) All() []*Runbook {
 // Load reads, checks and compiles runbooks. They may call each other. What is wrong comes back as Problems, all of it, sorted by place; a
 // runbook with problems, or that calls one, is not in the set, the others are.
 func Load(files []File, catalog Catalog, opts Options) (*Set, document.Problems) {
-	l := &loader{catalog: catalog, opts: opts, books: map[string]*book{}}
+	l := &loader{catalog: catalog, opts: opts, books: map[string]*book{}, specs: map[*abi.Action]*spec{}}
 	l.alarm = alarmType()
 	for _, f := range files {
 		l.read(f)
@@ -80,6 +81,7 @@ type loader struct {
 	opts     Options
 	alarm    *expr.Type
 	books    map[string]*book
+	specs    map[*abi.Action]*spec
 	problems document.Problems
 }
 

@@ -126,7 +126,7 @@ func (c *compiler) onFailure(n *node, rb *Runbook) []*Step {
 	}
 	drafts := c.book.steps(n, "on_failure")
 	text := expr.Of(expr.String)
-	sc := &scopeCompiler{compiler: c, vars: c.variables(rb.Inputs), results: map[string]*expr.Type{}, absent: expr.AbsentZero}
+	sc := &scopeCompiler{compiler: c, vars: c.variables(rb.Inputs), results: map[string]*expr.Type{}, full: map[string]*expr.Type{}, absent: expr.AbsentZero}
 	sc.vars["failure"] = expr.ObjectOf(map[string]*expr.Type{"step": text, "kind": text, "message": text})
 	sc.graph = c.arrange(drafts)
 	for _, d := range sc.order {
