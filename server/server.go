@@ -52,6 +52,8 @@ type Server struct {
 	cleanup []func() error // in the order of making; run in reverse
 	stop    context.CancelFunc
 	warmed  chan struct{}
+
+	installed *installer
 }
 
 // New opens what the server stands on and checks the content. Nothing listens or runs before Start.
@@ -88,7 +90,7 @@ func New(o Options) (_ *Server, err error) {
 	if s.token, err = apiToken(o); err != nil {
 		return nil, err
 	}
-	s.engine = engine.New(engine.Options{Store: s.store, Runner: s.host, Content: s.content, Log: o.Log, Now: o.Now,
+	s.engine = engine.New(engine.Options{Store: s.store, Runner: s.installed, Content: s.content, Log: o.Log, Now: o.Now,
 		MaxActions: o.Limits.Actions, MaxRuns: o.Limits.Runs})
 	s.api = api.New(api.Options{Engine: s.engine, Content: s.content, Token: s.token, Log: o.Log, Now: o.Now, Ready: s.ready})
 	return s, nil
@@ -123,6 +125,7 @@ func (s *Server) openHost() error {
 		return err
 	}
 	s.cleanup = append(s.cleanup, s.host.Close)
+	s.installed = &installer{host: s.host, done: map[string]*installation{}}
 	return nil
 }
 
@@ -235,7 +238,7 @@ func (s *Server) warm(ctx context.Context) {
 		}
 		done[c.Plugin] = true
 		began := s.o.Now()
-		if err := s.host.Install(ctx, b); err != nil && ctx.Err() == nil {
+		if err := s.installed.install(ctx, b); err != nil && ctx.Err() == nil {
 			s.o.Log.Error("plugin cannot be compiled", "plugin", b.Name(), "err", err)
 			continue
 		}

@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path"
+	"reflect"
 	"strings"
 	"time"
 
@@ -66,6 +68,7 @@ func New(o Options) *Server {
 	config.DocsPath, config.SchemasPath, config.OpenAPIPath = "", "", "/api/v1/openapi"
 	config.CreateHooks = nil // no $schema links in answers
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	config.Security = []map[string][]string{{"token": {}}}
 	s.api = humafiber.New(s.app, config)
 	s.alarms()
@@ -74,6 +77,18 @@ func New(o Options) *Server {
 	s.decisions()
 	s.inventory()
 	return s
+}
+
+// schemaName names a type in the description: those of other packages carry the package's name, so that two may have the same.
+func schemaName(t reflect.Type, hint string) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	name := huma.DefaultSchemaNamer(t, hint)
+	if pkg := path.Base(t.PkgPath()); t.Name() != "" && pkg != "api" && pkg != "." {
+		name = strings.ToUpper(pkg[:1]) + pkg[1:] + name
+	}
+	return name
 }
 
 // Listen begins to answer on address.

@@ -39,7 +39,10 @@ type AlarmRecord struct {
 
 // Accept takes an alarm in: it is stored, matched, and what it sets off is planned, all in one commit. done is called when that is on disk.
 // Accept blocks while the store's queue is full; that is the back-pressure on listeners.
-func (e *Engine) Accept(ctx context.Context, a *alarm.Alarm, done func(error)) {
+func (e *Engine) Accept(ctx context.Context, a *alarm.Alarm, done func(error)) { e.accept(ctx, a, nil, done) }
+
+// accept is Accept with further changes for the same commit.
+func (e *Engine) accept(ctx context.Context, a *alarm.Alarm, ops []journal.Op, done func(error)) {
 	if e.ctx.Err() != nil {
 		done(&abi.Fault{Kind: abi.Unavailable, Message: "the server is stopping", Retryable: true})
 		return
@@ -48,27 +51,27 @@ func (e *Engine) Accept(ctx context.Context, a *alarm.Alarm, done func(error)) {
 	if a.Parse.Format == alarm.Unparsed {
 		e.Stats.Unparsed.Add(1)
 		rec.State = AlarmUnparsed
-		e.store.Submit(ctx, e.alarmOps(rec, prefixUnparsed), done)
+		e.store.Submit(ctx, append(ops, e.alarmOps(rec, prefixUnparsed)...), done)
 		return
 	}
 	matches := e.match(ctx, rec)
 	if len(matches) == 0 {
 		e.Stats.Unmatched.Add(1)
 		rec.State = AlarmUnmatched
-		e.store.Submit(ctx, e.alarmOps(rec, ""), done)
+		e.store.Submit(ctx, append(ops, e.alarmOps(rec, "")...), done)
 		return
 	}
 	e.Stats.Matched.Add(1)
 	if e.backlog.waiting() || !e.freeRun() {
 		rec.State = AlarmWaiting
-		e.store.Submit(ctx, e.alarmOps(rec, prefixPending), func(err error) {
+		e.backlog.add()
+		e.store.Submit(ctx, append(ops, e.alarmOps(rec, prefixPending)...), func(err error) {
 			done(err)
 			e.backlog.poke()
 		})
-		e.backlog.add()
 		return
 	}
-	e.open(rec, matches, nil, done)
+	e.open(rec, matches, ops, done)
 }
 
 // match asks the rules; one that cannot be evaluated is noted and hides nothing of the others.
@@ -272,12 +275,8 @@ func (e *Engine) Redrive(ctx context.Context, uid string, decode func(*alarm.Ala
 	if again.Parse.Format == alarm.Unparsed {
 		return nil, &abi.Fault{Kind: abi.Invalid, Message: "it still cannot be parsed: " + again.Parse.Error}
 	}
-	remove := []journal.Op{{Key: []byte(prefixUnparsed + uid), Delete: true}}
-	if err := journal.Commit(ctx, e.store, remove); err != nil {
-		return nil, err
-	}
 	done := make(chan error, 1)
-	e.Accept(ctx, again, func(err error) { done <- err })
+	e.accept(ctx, again, []journal.Op{{Key: []byte(prefixUnparsed + uid), Delete: true}}, func(err error) { done <- err })
 	if err := <-done; err != nil {
 		return nil, err
 	}

@@ -145,9 +145,9 @@ type scopeResult struct {
 func (p *planner) scope(x *execution, s scope) scopeResult {
 	for {
 		before := len(p.facts)
-		res := p.stopping(x, s)
 		for _, st := range s.def.Steps {
-			p.step(x, s, st, s.prefix+st.ID, !res.ended && !x.run.Cancel)
+			mayStart := !x.run.Cancel && !p.stopping(x, s).ended // asked each time: the step before may have just failed
+			p.step(x, s, st, s.prefix+st.ID, mayStart)
 		}
 		if len(p.facts) == before || p.broken != nil {
 			break

@@ -1,0 +1,102 @@
+// Command riposte is the one program: server, demo, and the client of both.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/server/document"
+)
+
+// Exit codes.
+const (
+	exitFailed = 1 // the server, or the thing asked for, failed
+	exitUsage  = 2 // the command line, a file or the content is wrong
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// run executes a command line and gives its exit code.
+func run(ctx context.Context, args []string) int {
+	root := newRoot()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var problems document.Problems
+	var fault *abi.Fault
+	switch {
+	case errors.As(err, &problems):
+		for _, p := range problems {
+			fmt.Fprintln(os.Stderr, p.String())
+		}
+		fmt.Fprintf(os.Stderr, "%d problem(s)\n", len(problems))
+		return exitUsage
+	case errors.As(err, &fault):
+		fmt.Fprintln(os.Stderr, "riposte:", fault.Error())
+		if fault.Kind == abi.Invalid {
+			return exitUsage
+		}
+		return exitFailed
+	case errors.As(err, new(usageError)):
+		fmt.Fprintln(os.Stderr, "riposte:", err)
+		return exitUsage
+	}
+	fmt.Fprintln(os.Stderr, "riposte:", err)
+	return exitFailed
+}
+
+// usageError is a mistake on the command line.
+type usageError struct{ error }
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "riposte",
+		Short: "Riposte turns an alarm into a contained incident",
+		Long: "Riposte takes alarms, opens incidents, runs runbooks whose actions are sandboxed WebAssembly modules, asks people where a policy\n" +
+			"says so, contains, verifies, releases, and keeps everything on record.\n\nBegin with `riposte demo`.",
+		SilenceUsage: true, SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w\nsee `%s --help`", err, c.CommandPath())}
+	})
+	c := &client{}
+	flags := root.PersistentFlags()
+	flags.StringVar(&c.server, "server", env("RIPOSTE_SERVER", "http://127.0.0.1:8080"), "address of the server's API ($RIPOSTE_SERVER)")
+	flags.StringVar(&c.token, "token", os.Getenv("RIPOSTE_TOKEN"), "API token, or @FILE that holds it ($RIPOSTE_TOKEN)")
+	flags.StringVar(&c.user, "as", env("RIPOSTE_USER", os.Getenv("USER")), "your name, for the record ($RIPOSTE_USER)")
+	flags.VarP(&c.format, "output", "o", "table, json or yaml")
+	flags.BoolVar(&c.json, "json", false, "the same as -o json")
+	root.AddGroup(&cobra.Group{ID: "run", Title: "Run Riposte:"}, &cobra.Group{ID: "work", Title: "Work with it:"}, &cobra.Group{ID: "look", Title: "See what is there:"})
+	for group, list := range map[string][]*cobra.Command{
+		"run":  {serveCommand(), demoCommand(), checkCommand()},
+		"work": {alarmCommand(c), incidentCommand(c), runCommand(c), approveCommand(c), denyCommand(c), approvalCommand(c), containmentCommand(c)},
+		"look": {pluginCommand(c), connectorCommand(c), runbookCommand(c), tapeCommand(c)},
+	} {
+		for _, cmd := range list {
+			cmd.GroupID = group
+			root.AddCommand(cmd)
+		}
+	}
+	return root
+}
+
+func env(name, otherwise string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return otherwise
+}

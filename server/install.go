@@ -1,0 +1,54 @@
+package server
+
+import (
+	"context"
+	"sync"
+
+	"github.com/riposte-soar/riposte/host"
+	"github.com/riposte-soar/riposte/host/bundle"
+)
+
+// installer runs actions whose plugins are compiled: an action that comes before its plugin is ready waits for it, and its time begins then.
+type installer struct {
+	host *host.Host
+	mu   sync.Mutex
+	done map[string]*installation // by digest
+}
+
+type installation struct {
+	ended chan struct{}
+	err   error
+}
+
+// Run implements engine.Runner.
+func (i *installer) Run(ctx context.Context, inv host.Invocation) (host.Outcome, error) {
+	if err := i.install(ctx, inv.Bundle); err != nil {
+		return host.Outcome{}, err
+	}
+	return i.host.Run(ctx, inv)
+}
+
+// install compiles a plugin once; whoever comes meanwhile waits. One that failed is tried again by the next.
+func (i *installer) install(ctx context.Context, b *bundle.Bundle) error {
+	i.mu.Lock()
+	one := i.done[b.Digest]
+	if one != nil {
+		i.mu.Unlock()
+		select {
+		case <-one.ended:
+			return one.err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	one = &installation{ended: make(chan struct{})}
+	i.done[b.Digest] = one
+	i.mu.Unlock()
+	if one.err = i.host.Install(ctx, b); one.err != nil {
+		i.mu.Lock()
+		delete(i.done, b.Digest)
+		i.mu.Unlock()
+	}
+	close(one.ended)
+	return one.err
+}
