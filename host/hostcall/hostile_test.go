@@ -1,18 +1,8 @@
 package hostcall
 
 import (
-	"bufio"
-	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/json"
-	"encoding/pem"
-	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -20,14 +10,11 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/riposte-soar/riposte/host/capability"
-	"github.com/riposte-soar/riposte/host/tape"
 	"github.com/riposte-soar/riposte/pdk/abi"
 	dnssim "github.com/riposte-soar/riposte/testing/lab/dns"
 )
@@ -314,226 +301,5 @@ func TestRedirectToAnotherOriginLeavesSecretsBehind(t *testing.T) {
 			!strings.Contains(there, "Accept: text/plain") || strings.Contains(there, "s3cr3t") || strings.Contains(there, "mine") {
 			t.Errorf("%s: %v; the vendor saw %d secrets, the other origin this:\n%s", inject, fault, here, there)
 		}
-	}
-}
-
-func TestInjection(t *testing.T) {
-	type seen struct{ header, query, body string }
-	var got seen
-	b, base := vendor(t, func(_ http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		got = seen{r.Header.Get("Authorization"), r.URL.RawQuery, string(body)}
-	})
-	b.settings = strings.Replace(b.settings, "{", `{"user":"svc",`, 1)
-	escaped := url.QueryEscape(apiKey)
-	for _, c := range []struct {
-		inject, contentType, body string
-		want                      seen
-		fault                     abi.Kind
-	}{
-		{"bearer", "", "", seen{"Bearer " + apiKey, "a=b", ""}, ""},
-		{"basic:user", "", "", seen{"Basic " + base64.StdEncoding.EncodeToString([]byte("svc:"+apiKey)), "a=b", ""}, ""},
-		{"basic:none", "", "", seen{}, abi.Refused},
-		{"query:key", "", "", seen{"", "a=b&key=" + escaped, ""}, ""},
-		{"query:a", "", "", seen{}, abi.Refused},
-		{"form:key", "application/x-www-form-urlencoded; charset=utf-8", "x=y", seen{"", "a=b", "x=y&key=" + escaped}, ""},
-		{"form:key", "application/x-www-form-urlencoded", "key=mine", seen{}, abi.Invalid},
-		{"form:key", "application/json", "{}", seen{}, abi.Invalid},
-		{"json:/login/pass~1word", "application/json", `{"n":12345678901234567890}`, seen{"", "a=b", `{"login":{"pass/word":"` + apiKey + `"},"n":12345678901234567890}`}, ""},
-		{"json:/a/b", "application/json", `{"a":[]}`, seen{}, abi.Invalid},
-		{"json:/a", "application/json", `no json`, seen{}, abi.Invalid},
-	} {
-		got = seen{}
-		manifest := b.manifest
-		manifest.Requires = append([]abi.Requirement(nil), manifest.Requires...)
-		manifest.Requires[0].Auth = &abi.Auth{Secret: "api_key", Inject: c.inject}
-		session := *b
-		session.manifest, session.svc = manifest, nil
-		log := &tape.Memory{}
-		session.tape = log
-		request := abi.HTTPRequest{Capability: "api", Method: "POST", URL: base + "/api/x?a=b", Headers: map[string]string{}}
-		if c.body != "" {
-			request.Headers["Content-Type"], request.Body = c.contentType, &abi.Payload{Text: c.body}
-		}
-		_, fault := call[any](t, session.session(), "http.fetch", request)
-		if c.fault == "" && (fault != nil || got != c.want) || c.fault != "" && (fault == nil || fault.Kind != c.fault) {
-			t.Errorf("%s: got %+v, %v; want %+v %s", c.inject, got, fault, c.want, c.fault)
-		}
-		for _, e := range log.Entries() {
-			line, _ := json.Marshal(e)
-			if bytes.Contains(line, []byte("s3cr3t")) {
-				t.Errorf("%s: the tape holds the secret: %s", c.inject, line)
-			}
-		}
-	}
-}
-
-// A vendor that echoes the secret in every coding it can think of teaches neither guest nor tape anything.
-func TestEchoesAreMasked(t *testing.T) {
-	inJSON, _ := json.Marshal(map[string]string{"you sent": apiKey})
-	inJSON, _ = json.Marshal(string(inJSON))
-	echoes := []string{apiKey, url.QueryEscape(apiKey), url.PathEscape(apiKey), base64.StdEncoding.EncodeToString([]byte("u:" + apiKey)), fmt.Sprintf("%x", apiKey), string(inJSON), "\xff" + apiKey}
-	b, base := vendor(t, func(w http.ResponseWriter, r *http.Request) {
-		for i, echo := range echoes[:5] {
-			w.Header().Set(fmt.Sprintf("X-Echo-%d", i), echo)
-		}
-		w.Header().Set("Location", "/?key="+url.QueryEscape(apiKey))
-		_, _ = io.WriteString(w, strings.Join(echoes, "\n"))
-	})
-	b.manifest.Requires[0].Auth = &abi.Auth{Secret: "api_key", Inject: "query:key"}
-	s := b.session()
-	document, _ := json.Marshal(get(base + "/api/x"))
-	answer := s.Call(t.Context(), "http.fetch", document)
-	var r struct{ Value abi.HTTPResponse }
-	if err := json.Unmarshal(answer, &r); err != nil {
-		t.Fatal(err)
-	}
-	lines, _ := json.Marshal(b.tape.(*tape.Memory).Entries())
-	for i, text := range []string{string(answer), string(r.Value.Body.Base64), string(lines), fmt.Sprint(r.Value.Headers)} {
-		for _, echo := range append(echoes[:5:5], "s3cr3t", "k3y") {
-			if strings.Contains(text, echo) {
-				t.Errorf("%d: %q shows in %q", i, echo, text)
-			}
-		}
-	}
-	if strings.Count(string(r.Value.Body.Base64), "[secret]") != len(echoes) {
-		t.Errorf("body %q", r.Value.Body.Base64)
-	}
-}
-
-func TestTLSTerms(t *testing.T) {
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
-	server.Config.ErrorLog = nil
-	defer server.Close()
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	pin := func(cert *x509.Certificate) string {
-		sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
-		return base64.StdEncoding.EncodeToString(sum[:])
-	}
-	other := base64.StdEncoding.EncodeToString(make([]byte, 32))
-	b := newBench(t, abi.Requirement{ID: "api", Kind: "http", Reason: "test", URL: server.URL + "/**", Methods: map[string]abi.Effect{"GET": abi.Read}})
-	// The order matters: a connection that good terms opened must not serve bad ones.
-	for _, c := range []struct {
-		name  string
-		terms capability.TLS
-		says  string
-	}{
-		{"the authority is named", capability.TLS{CA: ca}, ""},
-		{"system authorities", capability.TLS{}, "unknown authority"},
-		{"another name", capability.TLS{CA: ca, ServerName: "fw.corp.test"}, "another name"},
-		{"the pin", capability.TLS{CA: ca, Pins: []string{other, pin(server.Certificate())}, Min: "1.3"}, ""},
-		{"another pin", capability.TLS{CA: ca, Pins: []string{other}}, "pinned"},
-	} {
-		b.grant = capability.Grant{"api": {TLS: &c.terms}}
-		_, fault := call[any](t, b.session(), "http.fetch", get(server.URL+"/"))
-		if c.says == "" && fault != nil || c.says != "" && (fault == nil || fault.Retryable || !strings.Contains(fault.Message, c.says)) {
-			t.Errorf("%s: got %v", c.name, fault)
-		}
-	}
-	for _, terms := range []capability.TLS{{CA: ca + "x"}, {CA: os.DevNull}, {Pins: []string{"x"}}} {
-		b.grant = capability.Grant{"api": {TLS: &terms}}
-		if _, fault := b.try(); fault == nil || fault.Kind != abi.Invalid {
-			t.Errorf("%+v: %v", terms, fault)
-		}
-	}
-}
-
-func TestConnectionsAreReused(t *testing.T) {
-	var connections atomic.Int32
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			connections.Add(1)
-		}
-	}
-	server.Start()
-	defer server.Close()
-	b := newBench(t, abi.Requirement{ID: "api", Kind: "http", Reason: "test", URL: server.URL + "/**", Methods: map[string]abi.Effect{"GET": abi.Read, "DELETE": abi.Unsafe}})
-	for range 5 {
-		if _, fault := call[any](t, b.session(), "http.fetch", get(server.URL+"/")); fault != nil {
-			t.Fatal(fault)
-		}
-	}
-	if n := connections.Load(); n != 1 {
-		t.Errorf("%d connections for 5 invocations", n)
-	}
-	request := get(server.URL + "/")
-	request.Method = "DELETE"
-	if _, fault := call[any](t, b.session(), "http.fetch", request); fault != nil || connections.Load() != 2 {
-		t.Errorf("an unsafe request shares a connection: %v", fault)
-	}
-}
-
-// What arrives at the wire is the canonical request: no second spelling of the host or the path gets there.
-func TestWire(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	lines := make(chan string, 1)
-	go func() {
-		conn, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		defer func() { _ = conn.Close() }()
-		r := bufio.NewReader(conn)
-		var all strings.Builder
-		for {
-			line, err := r.ReadString('\n')
-			all.WriteString(line)
-			if line == "\r\n" || errors.Is(err, io.EOF) {
-				break
-			}
-		}
-		lines <- all.String()
-		_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
-	}()
-	b := newBench(t, abi.Requirement{ID: "api", Kind: "http", Reason: "test", URL: "http://" + listener.Addr().String() + "/api/**", Methods: map[string]abi.Effect{"PUT": abi.Keyed}})
-	_, fault := call[any](t, b.session(), "http.fetch", abi.HTTPRequest{Capability: "api", Method: "PUT", URL: "HTTP://" + listener.Addr().String() + "/x/%2e%2E/%61pi/a%2fb/./c%20d?q=%41#f",
-		Headers: map[string]string{"user-agent": "trial"}})
-	if fault != nil {
-		t.Fatal(fault)
-	}
-	want := "PUT /api/a%2Fb/c%20d?q=%41 HTTP/1.1\r\nHost: " + listener.Addr().String() + "\r\nUser-Agent: trial\r\nContent-Length: 0\r\nIdempotency-Key: " +
-		tape.WriteKey("key-1", 1) + "\r\nAccept-Encoding: gzip\r\n\r\n"
-	if got := <-lines; got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-}
-
-func TestTLSVersionIsBounded(t *testing.T) {
-	terms, fault := newClientTLS(capability.TLS{})
-	if fault != nil || terms.config.MinVersion != tls.VersionTLS12 || terms.config.InsecureSkipVerify {
-		t.Errorf("got %+v %v", terms.config, fault)
-	}
-}
-
-func BenchmarkFetch(b *testing.B) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"ok":true}`) }))
-	defer server.Close()
-	requirement := abi.Requirement{ID: "api", Kind: "http", Reason: "r", URL: server.URL + "/**", Methods: map[string]abi.Effect{"GET": abi.Read}}
-	manifest := &abi.Manifest{Plugin: "trial", Requires: []abi.Requirement{requirement}, Actions: map[string]abi.Action{"act": {Effect: abi.Read, Uses: []string{"api"}}}}
-	services := NewServices(ServicesOptions{Network: loopback(), Secrets: vault{"env:KEY": apiKey}})
-	defer services.Close()
-	document, err := json.Marshal(get(server.URL + "/"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		s, fault := NewSession(SessionOptions{ID: "i", Key: "k", Manifest: manifest, Action: "act", Settings: json.RawMessage(`{"api_key":{"secret":"env:KEY"}}`),
-			Grant: capability.Grant{"api": {}}, Services: services, Tape: &tape.Memory{}})
-		if fault != nil {
-			b.Fatal(fault)
-		}
-		if answer := s.Call(b.Context(), "http.fetch", document); !bytes.Contains(answer, []byte(`"status":200`)) {
-			b.Fatalf("%s", answer)
-		}
-		s.Close()
 	}
 }

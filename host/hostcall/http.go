@@ -27,20 +27,21 @@ const (
 // fetch is http.fetch.
 type fetch struct {
 	abi.HTTPRequest
-	target capability.Target
-	named  bool
-	effect abi.Effect
-	header http.Header
-	body   []byte
+	target  capability.Target
+	refusal *capability.Refusal // why the URL has no target
+	named   bool
+	effect  abi.Effect
+	header  http.Header
+	body    []byte
 }
 
 func (f *fetch) capability() (kind, id string) { return "http", f.Capability }
 
 func (f *fetch) summary() string {
-	t, r := capability.ParseTarget(f.URL)
-	if r != nil {
+	if f.target, f.refusal = capability.ParseTarget(f.URL); f.refusal != nil {
 		return f.Method
 	}
+	t := f.target
 	t.Query = ""
 	return f.Method + " " + t.String()
 }
@@ -58,14 +59,13 @@ func hostOwned(name string) bool {
 func validHeaderName(name string) bool { return httpguts.ValidHeaderFieldName(name) }
 
 func (f *fetch) authorise(r *capability.Right) (abi.Effect, *abi.Fault) {
-	target, refusal := capability.ParseTarget(f.URL)
-	if refusal != nil {
+	if f.refusal != nil {
+		return "", f.refusal.Fault()
+	}
+	var refusal *capability.Refusal
+	if f.effect, f.named, refusal = r.HTTP.Allow(f.Method, f.target); refusal != nil {
 		return "", refusal.Fault()
 	}
-	if f.effect, f.named, refusal = r.HTTP.Allow(f.Method, target); refusal != nil {
-		return "", refusal.Fault()
-	}
-	f.target = target
 	var fault *abi.Fault
 	if f.body, fault = content(f.Body); fault != nil {
 		return "", fault

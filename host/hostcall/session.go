@@ -129,10 +129,10 @@ func (s *Session) Close() {
 type operation interface {
 	// capability gives kind and id of the requirement that it falls under.
 	capability() (kind, id string)
+	// summary says in one line what is asked, without a query. It is called once, before authorise.
+	summary() string
 	// authorise decides, and gives the effect of this very request; empty is that of the action.
 	authorise(r *capability.Right) (abi.Effect, *abi.Fault)
-	// summary says in one line what is asked, without a query.
-	summary() string
 	// perform does it. key goes with a write. The answer is redacted by the dispatcher.
 	perform(ctx context.Context, s *Session, g granted, key string) (any, *abi.Fault)
 }
