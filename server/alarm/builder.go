@@ -147,7 +147,7 @@ func (b *Builder) object(at int) map[string]any {
 	if fields := b.find(at); fields != nil {
 		return fields
 	}
-	o := &registry.objects[at]
+	o := registry.objects[at]
 	fields := make(map[string]any, 4)
 	b.object(o.parent)[o.name] = fields
 	b.objects = append(b.objects, held{at, fields})
