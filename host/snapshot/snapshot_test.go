@@ -66,6 +66,9 @@ func goPrepared(t testing.TB) *snapshot.Prepared {
 	return p
 }
 
+// cache spares the tests compiling the same guest again.
+var cache = wazero.NewCompilationCache()
+
 // house is a host for prepared modules: WASI with nothing in it, and fuel.
 type house struct {
 	rt   wazero.Runtime
@@ -75,7 +78,7 @@ type house struct {
 func newHouse(t testing.TB) *house {
 	t.Helper()
 	ctx := context.Background()
-	h := &house{rt: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().WithMemoryLimitPages(1024)), tank: &meter.Tank{Limit: 1 << 50}}
+	h := &house{rt: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().WithMemoryLimitPages(1024).WithCompilationCache(cache)), tank: &meter.Tank{Limit: 1 << 50}}
 	t.Cleanup(func() { h.rt.Close(ctx) })
 	b := h.rt.NewHostModuleBuilder(meter.ImportModule)
 	b.NewFunctionBuilder().WithFunc(func(ctx context.Context, fuel int64) int64 {

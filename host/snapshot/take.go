@@ -20,9 +20,10 @@ import (
 // epoch is the time that a guest sees while it initialises: 2025-01-01T00:00:00Z.
 const epoch = 1_735_689_600
 
-// take runs the module up to the end of its initialisation and returns the state.
+// take runs the module up to the end of its initialisation and returns the state. It interprets: compiling would take several times
+// as long as the initialisation of any guest, and the state does not depend on the processor.
 func take(ctx context.Context, module []byte, globals []int, o Options) (meter.State, error) {
-	c := wazero.NewRuntimeConfig().WithCoreFeatures(api.CoreFeaturesV2).WithMemoryLimitPages(o.MemoryPages).WithDebugInfoEnabled(false)
+	c := wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(api.CoreFeaturesV2).WithMemoryLimitPages(o.MemoryPages).WithDebugInfoEnabled(false)
 	rt := wazero.NewRuntimeWithConfig(ctx, c)
 	defer rt.Close(context.WithoutCancel(ctx))
 	compiled, err := rt.CompileModule(ctx, module)
