@@ -118,7 +118,7 @@ func refuse(reason Reason, hint, format string, args ...any) *Refusal {
 }
 
 // Effective computes the right that remains of a requirement (whose references were resolved by Resolve) under a grant and a site's policy.
-// A requirement that is not granted gives a *Refusal; any other error is a mistake in manifest, settings or grant.
+// A *Refusal with the reason NotGranted or Denied says that there is none; any other error is a mistake in manifest, settings or grant.
 func Effective(asked abi.Requirement, grant Grant, site Network) (*Right, error) {
 	narrow, granted := grant[asked.ID]
 	if !granted {
@@ -150,10 +150,34 @@ func Effective(asked abi.Requirement, grant Grant, site Network) (*Right, error)
 	case "kv":
 		r.KV = &KV{MaxBytes: least(asked.MaxBytes, narrow.MaxBytes)}
 	}
+	if err == nil {
+		err = site.denyServer(r)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("capability %q: %w", asked.ID, err)
 	}
 	return r, nil
+}
+
+// denyServer applies the site's denials to the one server that a right of some kinds has.
+func (n Network) denyServer(r *Right) error {
+	var server Address
+	switch {
+	case r.DNS != nil:
+		server = r.DNS.Server
+	case r.SQL != nil:
+		server = r.SQL.Server
+	case r.Mail != nil:
+		server = r.Mail.Server
+	}
+	denied, err := parseHostPatterns(n.DenyHosts)
+	if err != nil {
+		return err
+	}
+	if hit, _ := matchAny(denied, server.Host); hit && server.Port != 0 {
+		return refuse(Denied, "", "host %s is denied", quote(server.Host.String()))
+	}
+	return nil
 }
 
 // attributes of requirement and grant that mean something, by kind.

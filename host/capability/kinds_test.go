@@ -2,6 +2,7 @@ package capability
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -128,6 +129,20 @@ func TestMailAllow(t *testing.T) {
 	} {
 		if _, r := right.Allow(c.recipient); reason(r) != c.want {
 			t.Errorf("%q: got %q, want %q", c.recipient, reason(r), c.want)
+		}
+	}
+}
+
+func TestSiteDeniesServers(t *testing.T) {
+	for _, asked := range []abi.Requirement{
+		{ID: "it", Kind: "sql", Driver: "sqlserver", Server: "DB.hidden.test", Statements: json.RawMessage(`{"q":{"sql":"select 1"}}`)},
+		{ID: "it", Kind: "mail", Server: "mx.hidden.test:25", From: "a@corp.test", Recipients: json.RawMessage(`["*"]`)},
+		{ID: "it", Kind: "dns", Server: "ns.hidden.test", Names: []string{"*"}, Types: []string{"A"}},
+	} {
+		_, err := Effective(asked, Grant{"it": {}}, Network{DenyHosts: []string{"*.hidden.test"}})
+		var refusal *Refusal
+		if !errors.As(err, &refusal) || refusal.Reason != Denied {
+			t.Errorf("%s: %v", asked.Kind, err)
 		}
 	}
 }

@@ -86,6 +86,10 @@ func (p *plan) right(asked abi.Requirement, o SessionOptions, site capability.Ne
 		return granted{}, fault
 	}
 	right, err := capability.Effective(resolved, o.Grant, site)
+	var refusal *capability.Refusal
+	if errors.As(err, &refusal) && refusal.Reason == capability.Denied {
+		return granted{fault: refusal.Fault()}, nil
+	}
 	if err != nil {
 		return granted{}, abi.NewFault(abi.Invalid, err.Error(), "correct the manifest, the settings or the grant")
 	}
