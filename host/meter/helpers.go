@@ -187,7 +187,7 @@ func (w *rewriter) growBody() []byte {
 	a := w.body(1, 1, valI32)
 	a.local(opLocalGet, 0).op(opMemoryGrow, 0).local(opLocalTee, 1).i32(-1).op(0x47, opIf, blockEmpty) // i32.ne
 	a.get(w.fuel).local(opLocalGet, 0).op(opI64ExtendU).i64(costPage).op(0x7e, opI64Sub).set(w.fuel)   // i64.mul
-	a.op(opEnd)
+	a.checkFuel().op(opEnd)
 	return a.local(opLocalGet, 1).end()
 }
 

@@ -39,16 +39,13 @@ func (t *Tank) Refill(ctx context.Context, fuel int64) (int64, error) {
 		return fuel, context.Cause(ctx)
 	}
 	t.adapt()
-	for fuel < 0 {
-		n := min(t.slice, t.Limit-t.granted)
-		if n <= 0 {
-			return fuel, ErrFuel
-		}
-		n = max(n, min(-fuel, t.Limit-t.granted))
-		t.granted += n
-		fuel += n
+	rest := t.Limit - t.granted
+	if rest+fuel < 0 {
+		return fuel, ErrFuel
 	}
-	return fuel, nil
+	n := min(max(t.slice, -fuel), rest)
+	t.granted += n
+	return fuel + n, nil
 }
 
 // adapt sets the size of the next slice by the time since the last one.
@@ -69,5 +66,6 @@ func (t *Tank) adapt() {
 	t.last = at
 }
 
-// Used is the fuel that the guest has spent, given what its global GlobalFuel says now.
+// Used is the fuel that the guest has spent, given what its global GlobalFuel says now. A call that was stopped for want of fuel has used
+// a little more than its limit.
 func (t *Tank) Used(fuel int64) int64 { return t.granted - fuel }

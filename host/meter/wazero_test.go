@@ -33,22 +33,22 @@ func (s *supply) refill(ctx context.Context, fuel int64) int64 {
 	if err := ctx.Err(); err != nil {
 		panic(err)
 	}
-	for fuel < 0 {
-		if s.left == 0 {
-			panic(errFuel)
-		}
-		n := min(s.slice, s.left)
-		s.left -= n
-		fuel += n
+	if s.left+fuel < 0 {
+		panic(errFuel)
 	}
-	return fuel
+	n := min(max(s.slice, -fuel), s.left)
+	s.left -= n
+	return fuel + n
 }
+
+// cache spares the tests compiling the same guest again.
+var cache = wazero.NewCompilationCache()
 
 // newRuntime returns a runtime as the host has it: no threads, no stop from outside, and the functions of the meter.
 func newRuntime(t testing.TB, s *supply) wazero.Runtime {
 	t.Helper()
 	ctx := context.Background()
-	c := wazero.NewRuntimeConfigCompiler().WithCoreFeatures(api.CoreFeaturesV2).WithCloseOnContextDone(false).WithMemoryLimitPages(1024)
+	c := wazero.NewRuntimeConfigCompiler().WithCoreFeatures(api.CoreFeaturesV2).WithCloseOnContextDone(false).WithMemoryLimitPages(1024).WithCompilationCache(cache)
 	rt := wazero.NewRuntimeWithConfig(ctx, c)
 	t.Cleanup(func() { rt.Close(ctx) })
 	b := rt.NewHostModuleBuilder(meter.ImportModule)
@@ -109,6 +109,16 @@ func guest(t testing.TB) []byte {
 		t.Fatal(err)
 	}
 	return bin
+}
+
+// meteredGuest is the Go guest after all rewriting.
+func meteredGuest(t testing.TB) []byte {
+	t.Helper()
+	bin, err := meter.MergeData(guest(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return instrument(t, bin, meter.Options{})
 }
 
 // guestRuntime has WASI besides.
