@@ -50,7 +50,7 @@ var languages = map[string]struct {
 	inputs  []string
 	compile func(folder, out string) *exec.Cmd
 }{
-	"go": {"go", []string{"pdk/abi", "pdk/go", "go.mod", "go.sum"}, compileGo},
+	"go": {"go", []string{"pdk/abi", "pdk/go", "plugins/geoip/countries", "plugins/whois/registry", "go.mod", "go.sum"}, compileGo},
 }
 
 func compileGo(folder, out string) *exec.Cmd {

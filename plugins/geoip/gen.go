@@ -15,9 +15,10 @@ import (
 	"log"
 	"math/bits"
 	"os"
-	"regexp"
 
 	"github.com/oschwald/maxminddb-golang/v2"
+
+	"github.com/riposte-soar/riposte/plugins/geoip/countries"
 )
 
 const blockSize = 64 // entries; the same as in table.go
@@ -78,15 +79,11 @@ func main() {
 	}
 }
 
-// known reads the countries that the plugin has names for, in their order there; 0 stands for none.
+// known gives the place of each country in the list; 0 stands for none.
 func known() map[string]byte {
-	text, err := os.ReadFile("plugins/geoip/countries.go")
-	if err != nil {
-		log.Fatal(err)
-	}
 	codes := map[string]byte{}
-	for _, m := range regexp.MustCompile(`(?m)^([A-Z]{2}) `).FindAllSubmatch(text, -1) {
-		codes[string(m[1])] = byte(len(codes) + 1)
+	for i := 1; i <= countries.Count(); i++ {
+		codes[countries.At(i)] = byte(i)
 	}
 	return codes
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/riposte-soar/riposte/pdk/abi"
 	pdk "github.com/riposte-soar/riposte/pdk/go"
+	"github.com/riposte-soar/riposte/plugins/geoip/countries"
 )
 
 type settings struct {
@@ -67,7 +68,7 @@ func locate(c *pdk.Call, p params) (result, error) {
 			r.Country = own.Country
 		}
 	}
-	r.CountryName = countryName(r.Country)
+	r.CountryName = countries.Name(r.Country)
 	return r, nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"sort"
+
+	"github.com/riposte-soar/riposte/plugins/geoip/countries"
 )
 
 // table is made by gen.go: the time of the data (seconds since 1970, 8 bytes), then for IPv4 and for IPv6 the length of a part (4 bytes)
@@ -33,7 +35,7 @@ func lookup(addr netip.Addr) string {
 		key = binary.BigEndian.Uint64(b[:8])
 		part = part[4+number(part):]
 	}
-	return country(find(part[4:], key))
+	return countries.At(int(find(part[4:], key)))
 }
 
 func number(s string) uint32 {

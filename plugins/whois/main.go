@@ -3,12 +3,12 @@
 package main
 
 import (
-	"math/bits"
 	"net/netip"
 	"strings"
 
 	"github.com/riposte-soar/riposte/pdk/abi"
 	pdk "github.com/riposte-soar/riposte/pdk/go"
+	"github.com/riposte-soar/riposte/plugins/whois/registry"
 )
 
 type settings struct {
@@ -20,19 +20,13 @@ type params struct {
 	IP string `json:"ip"`
 }
 
-// registration is the result. What a registry does not tell is empty.
+// registration is the result.
 type registration struct {
-	IP         string `json:"ip"`
-	Network    string `json:"network"`
-	Name       string `json:"name"`
-	Org        string `json:"org"`
-	Country    string `json:"country"`
-	AbuseMail  string `json:"abuse_mail"`
-	ASN        int64  `json:"asn,omitempty"`
-	Registered string `json:"registered"`
-	Source     string `json:"source"`
-	Server     string `json:"server,omitempty"`
-	Raw        string `json:"raw,omitempty"`
+	IP string `json:"ip"`
+	registry.Registration
+	Source string `json:"source"`
+	Server string `json:"server,omitempty"`
+	Raw    string `json:"raw,omitempty"`
 }
 
 //go:wasmexport lookup
@@ -68,57 +62,4 @@ func lookup(c *pdk.Call, p params) (registration, error) {
 	}
 	found.IP = p.IP
 	return *found, nil
-}
-
-// span writes the range from first to last: as CIDR where it is one.
-func span(first, last string) string {
-	a, errA := netip.ParseAddr(strings.TrimSpace(first))
-	b, errB := netip.ParseAddr(strings.TrimSpace(last))
-	if errA != nil || errB != nil || a.BitLen() != b.BitLen() {
-		return ""
-	}
-	x, y := a.AsSlice(), b.AsSlice()
-	length := 0
-	for i := range x {
-		if different := x[i] ^ y[i]; different != 0 {
-			length += bits.LeadingZeros8(different)
-			break
-		}
-		length += 8
-	}
-	p := netip.PrefixFrom(a, length)
-	if p.Masked().Addr() == a && end(p) == b {
-		return p.String()
-	}
-	return a.String() + "-" + b.String()
-}
-
-// end is the last address of a prefix.
-func end(p netip.Prefix) netip.Addr {
-	b := p.Addr().AsSlice()
-	for i := p.Bits(); i < len(b)*8; i++ {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	a, _ := netip.AddrFromSlice(b) // its length is that of an address
-	return a
-}
-
-// countryCode gives a code in capital letters, and nothing for anything else that registries write there.
-func countryCode(s string) string {
-	word, _, _ := strings.Cut(strings.TrimSpace(s), " ")
-	if len(word) != 2 || strings.ContainsFunc(word, func(r rune) bool { return (r|0x20) < 'a' || (r|0x20) > 'z' }) {
-		return ""
-	}
-	return strings.ToUpper(word)
-}
-
-// date gives the day of a time, YYYY-MM-DD; some registries write it without dashes.
-func date(s string) string {
-	if len(s) >= 8 && strings.Trim(s[:8], "0123456789") == "" {
-		return s[:4] + "-" + s[4:6] + "-" + s[6:8]
-	}
-	if len(s) >= 10 && s[4] == '-' && s[7] == '-' {
-		return s[:10]
-	}
-	return ""
 }

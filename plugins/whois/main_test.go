@@ -7,6 +7,7 @@ import (
 
 	"github.com/riposte-soar/riposte/pdk/abi"
 	pdk "github.com/riposte-soar/riposte/pdk/go"
+	"github.com/riposte-soar/riposte/plugins/whois/registry"
 )
 
 var connector = settings{RDAPURL: "https://rdap.corp.test/", WhoisServer: "whois.corp.test:43"}
@@ -54,8 +55,8 @@ const arinLike = `{"startAddress":"203.0.113.0","endAddress":"203.0.113.255","na
 	"entities":[{"roles":["abuse","noc"],"vcardArray":["vcard",[["fn",{},"text","Abuse"],["email",{},"text","abuse@bad.example"]]]}]}]}`
 
 func TestRDAP(t *testing.T) {
-	want := registration{IP: "203.0.113.9", Network: "203.0.113.0/24", Name: "BAD-NET", Org: "Bad Hosting BV", Country: "NL",
-		AbuseMail: "abuse@bad.example", ASN: 64500, Registered: "2019-02-03", Source: "rdap", Server: "rdap.corp.test"}
+	want := registration{"203.0.113.9", registry.Registration{Network: "203.0.113.0/24", Name: "BAD-NET", Org: "Bad Hosting BV", Country: "NL",
+		AbuseMail: "abuse@bad.example", ASN: 64500, Registered: "2019-02-03"}, "rdap", "rdap.corp.test", ""}
 	var asked []string
 	got, fault := pdk.Try(lookup, connector, params{"203.0.113.9"}, internet(t, &asked, map[string]any{"rdap https://rdap.corp.test/ip/203.0.113.9": arinLike}))
 	if fault != nil || got != want {
@@ -85,8 +86,8 @@ func TestWhoisFollowsReferrals(t *testing.T) {
 	}
 	got, fault := pdk.Try(lookup, connector, params{"203.0.113.9"}, internet(t, &asked, data))
 	got.Raw = ""
-	want := registration{IP: "203.0.113.9", Network: "203.0.113.0/24", Name: "BAD-NET", Org: "Bad Hosting", Country: "US", AbuseMail: "abuse@bad.example",
-		ASN: 64500, Registered: "2019-02-03", Source: "whois", Server: "whois.arin.net:43"}
+	want := registration{"203.0.113.9", registry.Registration{Network: "203.0.113.0/24", Name: "BAD-NET", Org: "Bad Hosting", Country: "US",
+		AbuseMail: "abuse@bad.example", ASN: 64500, Registered: "2019-02-03"}, "whois", "whois.arin.net:43", ""}
 	if fault != nil || got != want {
 		t.Errorf("got %+v %v\nwant %+v", got, fault, want)
 	}
@@ -102,28 +103,18 @@ func TestWhoisFollowsReferrals(t *testing.T) {
 	}
 }
 
-func TestWhoisTexts(t *testing.T) {
-	for name, test := range map[string]struct {
-		text string
-		want registration
-	}{
-		"RIPE": {"% Information\n% Abuse contact for '198.51.100.0 - 198.51.100.255' is 'abuse@r.example'\n\ninetnum:        198.51.100.0 - 198.51.100.127\nnetname:        R-NET\ndescr:          Descr\n" +
-			"country:        EU # many countries\norg:            ORG-R1\ncreated:        2015-06-07T08:09:10Z\nsource:         RIPE\n\norganisation:   ORG-R1\norg-name:       R\xe9seau SARL\n\nroute: 198.51.100.0/24\norigin: AS64502\n",
-			registration{Network: "198.51.100.0/25", Name: "R-NET", Org: "Réseau SARL", Country: "EU", AbuseMail: "abuse@r.example", ASN: 64502, Registered: "2015-06-07"}},
-		"LACNIC": {"inetnum:     198.51.100.0/24\naut-num:     AS64503\nowner:       Exemplo Ltda\ncountry:     br\ncreated:     20140102\n",
-			registration{Network: "198.51.100.0/24", Org: "Exemplo Ltda", Country: "BR", ASN: 64503, Registered: "2014-01-02"}},
-		"odd range": {"inetnum: 198.51.100.4 - 198.51.100.6\ndescr: Three\n", registration{Network: "198.51.100.4-198.51.100.6", Org: "Three"}},
-		"IPv6":      {"inet6num: 2001:db8::/32\nnetname: SIX\norganisation: ORG-X\ncountry: Germany\n", registration{Network: "2001:db8::/32", Name: "SIX"}},
-		"nothing":   {"No match found for 198.51.100.1.\n", registration{}},
-	} {
-		var asked []string
-		got, fault := pdk.Try(lookup, connector, params{"198.51.100.1"}, internet(t, &asked, map[string]any{
-			"rdap https://rdap.corp.test/ip/198.51.100.1": abi.HTTPResponse{Status: 503}, "whois.corp.test:43 198.51.100.1": test.text}))
-		got.Raw = ""
-		test.want.IP, test.want.Source, test.want.Server = "198.51.100.1", "whois", "whois.corp.test:43"
-		if fault != nil || got != test.want {
-			t.Errorf("%s: got %+v %v\nwant %+v", name, got, fault, test.want)
-		}
+func TestWhoisWhenRDAPFails(t *testing.T) {
+	var asked []string
+	text := "inetnum: 198.51.100.0/24\ndescr: R\xe9seau" + strings.Repeat("x", 2*maxRaw) + "\n"
+	got, fault := pdk.Try(lookup, connector, params{"198.51.100.1"}, internet(t, &asked, map[string]any{
+		"rdap https://rdap.corp.test/ip/198.51.100.1": abi.HTTPResponse{Status: 503}, "whois.corp.test:43 198.51.100.1": text}))
+	if fault != nil || got.Source != "whois" || got.Network != "198.51.100.0/24" || !strings.HasPrefix(got.Org, "Réseaux") || len(got.Raw) != maxRaw {
+		t.Errorf("got %+v %v", got, fault)
+	}
+	got, fault = pdk.Try(lookup, connector, params{"198.51.100.1"}, internet(t, &asked, map[string]any{
+		"rdap https://rdap.corp.test/ip/198.51.100.1": abi.HTTPResponse{Status: 404}, "whois.corp.test:43 198.51.100.1": "No match found for 198.51.100.1.\n"}))
+	if fault != nil || got.Registration != (registry.Registration{}) {
+		t.Errorf("got %+v %v", got, fault)
 	}
 }
 
@@ -152,34 +143,6 @@ func TestFaults(t *testing.T) {
 	if _, fault := pdk.Try(lookup, connector, params{"corp.test"}, nil); fault == nil || fault.Where != "$.parameters.ip" {
 		t.Errorf("got %v", fault)
 	}
-}
-
-func TestSpan(t *testing.T) {
-	for _, test := range [][3]string{
-		{"10.0.0.0", "10.255.255.255", "10.0.0.0/8"}, {"10.0.0.0", "10.0.0.0", "10.0.0.0/32"}, {"10.0.0.1", "10.0.0.2", "10.0.0.1-10.0.0.2"},
-		{"0.0.0.0", "255.255.255.255", "0.0.0.0/0"}, {"2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db8::/32"},
-		{"10.0.0.0", "::1", ""}, {"", "", ""},
-	} {
-		if got := span(test[0], test[1]); got != test[2] {
-			t.Errorf("%s to %s: got %q, want %q", test[0], test[1], got, test[2])
-		}
-	}
-}
-
-func FuzzParse(f *testing.F) {
-	f.Add("NetRange: 10.0.0.0 - 10.255.255.255\nReferralServer: whois://x:43\n")
-	f.Add("% c\nrefer: a b\ninetnum: 1-2\ncidr: 10.0.0.0/8, 11.0.0.0/8\ncreated: 2020\ncountry: é")
-	f.Add("Abuse contact for '")
-	f.Fuzz(func(t *testing.T, text string) {
-		r := parse(readable([]byte(text)))
-		out := r.registration()
-		if s := r.referral(); s != "" && !strings.Contains(s, ":") {
-			t.Errorf("referral %q", s)
-		}
-		if len(out.Country) != 0 && len(out.Country) != 2 {
-			t.Errorf("country %q", out.Country)
-		}
-	})
 }
 
 func FuzzNetwork(f *testing.F) {

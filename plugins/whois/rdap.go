@@ -10,6 +10,7 @@ import (
 
 	"github.com/riposte-soar/riposte/pdk/abi"
 	pdk "github.com/riposte-soar/riposte/pdk/go"
+	"github.com/riposte-soar/riposte/plugins/whois/registry"
 )
 
 // maxHops is how many redirects or referrals are followed.
@@ -82,7 +83,8 @@ func rdap(c *pdk.Call, base string, addr netip.Addr) (*registration, error) {
 }
 
 func (n *network) registration() *registration {
-	r := &registration{Name: n.Name, Country: countryCode(n.Country), Source: "rdap", Network: span(n.StartAddress, n.EndAddress)}
+	r := &registration{Source: "rdap"}
+	r.Name, r.Country, r.Network = n.Name, registry.CountryCode(n.Country), registry.Span(n.StartAddress, n.EndAddress)
 	if len(n.CIDRs) == 1 {
 		r.Network = n.CIDRs[0].V4 + n.CIDRs[0].V6 + "/" + strconv.Itoa(n.CIDRs[0].Length)
 	}
@@ -91,7 +93,7 @@ func (n *network) registration() *registration {
 	}
 	for _, e := range n.Events {
 		if e.Action == "registration" {
-			r.Registered = date(e.Date)
+			r.Registered = registry.Date(e.Date)
 		}
 	}
 	n.contacts(n.Entities, r, 4)

@@ -1,10 +1,10 @@
-package main
+// Package countries has the codes of ISO 3166-1 alpha-2 with English short names.
+package countries
 
 import "strings"
 
-// countries are the codes of ISO 3166-1 alpha-2 with English short names, one a line. The table refers to them by their order: make it
-// again (gen.go) after a change.
-const countries = `
+// list has a country a line. The table of the geoip plugin refers to them by their order: make it again (gen.go) after a change.
+const list = `
 AD Andorra
 AE United Arab Emirates
 AF Afghanistan
@@ -256,24 +256,38 @@ ZM Zambia
 ZW Zimbabwe
 `
 
-// country gives the code at a place of the list, counted from 1; empty for none.
-func country(at byte) string {
-	text := countries
-	for range at {
+// Count is how many countries there are.
+func Count() int { return strings.Count(list, "\n") - 1 }
+
+// At gives the code at a place of the list, counted from 1; empty for a place that is none.
+func At(place int) string {
+	text := list
+	for range place {
 		_, text, _ = strings.Cut(text, "\n")
 	}
-	if at == 0 || len(text) < 2 {
+	if place == 0 || len(text) < 2 {
 		return ""
 	}
 	return text[:2]
 }
 
-// countryName gives the name of a code, empty for an unknown one.
-func countryName(code string) string {
+// Name gives the name of a code, empty for an unknown one.
+func Name(code string) string {
 	if len(code) != 2 {
 		return ""
 	}
-	_, rest, _ := strings.Cut(countries, "\n"+code+" ")
+	_, rest, _ := strings.Cut(list, "\n"+code+" ")
 	name, _, _ := strings.Cut(rest, "\n")
 	return name
+}
+
+// Code gives the code of a name, empty for an unknown one. Case does not count.
+func Code(name string) string {
+	name = strings.TrimPrefix(strings.ToLower(strings.TrimSpace(name)), "the ")
+	for line := range strings.Lines(list) {
+		if code, known, ok := strings.Cut(strings.TrimSpace(line), " "); ok && strings.ToLower(known) == name {
+			return code
+		}
+	}
+	return ""
 }
