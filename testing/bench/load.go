@@ -1,0 +1,210 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// run numbers the alarms of this process.
+var run atomic.Int64
+
+func nextID() string { return fmt.Sprintf("b-%09d", run.Add(1)) }
+
+// check proves that a body belongs to an id.
+func check(id string) string {
+	sum := sha256.Sum256([]byte("riposte bench " + id))
+	return hex.EncodeToString(sum[:8])
+}
+
+// cef is an alarm as LogPoint would send it.
+func cef(id, name string) string {
+	return fmt.Sprintf("<129>Nov 21 12:00:00 bench CEF:0|Bench|Bench|1|%s|%s|8|externalId=%s src=10.1.2.3 dst=203.0.113.7 spt=49152 dpt=443 in=1024 out=4096 cs1Label=check cs1=%s msg=one alarm among many, with a text of usual length",
+		"100", name, id, check(id))
+}
+
+// sink is the loopback receiver of the posts.
+type sink struct {
+	ln      net.Listener
+	server  *http.Server
+	mu      sync.Mutex
+	waiting map[string]chan time.Time
+	seen    map[string]string // id to the Idempotency-Key that it came with
+	doubled []string
+	mixed   []string
+}
+
+func newSink() (*sink, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &sink{ln: ln, waiting: map[string]chan time.Time{}, seen: map[string]string{}}
+	s.server = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
+	go func() { _ = s.server.Serve(ln) }()
+	return s, nil
+}
+
+func (s *sink) url() string { return "http://" + s.ln.Addr().String() + "/in" }
+func (s *sink) close()      { _ = s.server.Close() }
+
+// ServeHTTP takes one post, and tells who waits for it.
+func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	now := time.Now()
+	body, err := io.ReadAll(r.Body)
+	var got struct{ ID, Check string }
+	if err != nil || json.Unmarshal(body, &got) != nil {
+		http.Error(w, "no JSON", http.StatusBadRequest)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if got.Check != check(got.ID) {
+		s.mixed = append(s.mixed, got.ID)
+	}
+	if _, again := s.seen[got.ID]; again {
+		s.doubled = append(s.doubled, got.ID)
+		return
+	}
+	s.seen[got.ID] = r.Header.Get("Idempotency-Key")
+	if ch := s.waiting[got.ID]; ch != nil {
+		ch <- now
+		delete(s.waiting, got.ID)
+	}
+}
+
+// expect gives a channel that hears when the id arrives.
+func (s *sink) expect(id string) chan time.Time {
+	ch := make(chan time.Time, 1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting[id] = ch
+	return ch
+}
+
+// verdict fails when something came twice or mixed up.
+func (s *sink) verdict() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.doubled)+len(s.mixed) > 0 {
+		return fmt.Errorf("%d alarms came twice, %d mixed up: %v %v", len(s.doubled), len(s.mixed), first(s.doubled), first(s.mixed))
+	}
+	return nil
+}
+
+func first(list []string) []string { return list[:min(len(list), 5)] }
+
+// wait takes the arrival of an id.
+func wait(ctx context.Context, ch chan time.Time) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	select {
+	case at := <-ch:
+		return at, nil
+	case <-ctx.Done():
+		return time.Time{}, fmt.Errorf("an alarm did not arrive within two minutes: %w", ctx.Err())
+	}
+}
+
+// sender sends one alarm on its way.
+type sender func(line string) error
+
+// overTCP sends lines over one connection.
+func overTCP(address string) (sender, func(), error) {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, nil, err
+	}
+	return func(line string) error {
+		_, err := io.WriteString(conn, line+"\n")
+		return err
+	}, func() { _ = conn.Close() }, nil
+}
+
+// overHTTP sends lines to the API; it returns when they are on disk.
+func overHTTP(r *riposte) sender {
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	return func(line string) error {
+		req, err := http.NewRequest(http.MethodPost, r.api+"/api/v1/alarms", bytes.NewReader([]byte(line)))
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Authorization", "Bearer "+r.token)
+		req.Header.Set("Content-Type", "text/plain")
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		text, _ := io.ReadAll(resp.Body)
+		if resp.StatusCode >= 300 {
+			return fmt.Errorf("%s: %s", resp.Status, text)
+		}
+		return nil
+	}
+}
+
+// paced sends alarms at a rate and gives the times until each arrived, sorted.
+func paced(ctx context.Context, s settings, send sender, to *sink) ([]time.Duration, error) {
+	var took []time.Duration
+	tick := time.NewTicker(time.Second / time.Duration(s.rate))
+	defer tick.Stop()
+	for end := time.Now().Add(s.during); time.Now().Before(end); {
+		<-tick.C
+		id := nextID()
+		ch := to.expect(id)
+		began := time.Now()
+		if err := send(cef(id, "bench action")); err != nil {
+			return nil, err
+		}
+		at, err := wait(ctx, ch)
+		if err != nil {
+			return nil, err
+		}
+		took = append(took, at.Sub(began))
+	}
+	slices.Sort(took)
+	return took, nil
+}
+
+// closed keeps so many alarms in flight, count in all, and gives how long that took.
+func closed(ctx context.Context, flight, count int, connect func() (sender, func(), error), to *sink) (time.Duration, error) {
+	var left atomic.Int64
+	left.Store(int64(count))
+	errs := make(chan error, flight)
+	began := time.Now()
+	for range flight {
+		go func() {
+			send, done, err := connect()
+			if err != nil {
+				errs <- err
+				return
+			}
+			defer done()
+			for err == nil && left.Add(-1) >= 0 {
+				id := nextID()
+				ch := to.expect(id)
+				if err = send(cef(id, "bench action")); err == nil {
+					_, err = wait(ctx, ch)
+				}
+			}
+			errs <- err
+		}()
+	}
+	for range flight {
+		if err := <-errs; err != nil {
+			return 0, err
+		}
+	}
+	return time.Since(began), nil
+}

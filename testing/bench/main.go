@@ -1,0 +1,96 @@
+// Command bench measures Riposte as a whole – the real binary, durable, with sandboxed plugins – against a bare Go program that appends, syncs and
+// posts, in the same run on the same machine. It prints figures and ratios, and fails only when an alarm is lost, doubled or mixed up.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+)
+
+// settings of a run.
+type settings struct {
+	binary string
+	rate   int           // alarms a second for the latency
+	during time.Duration // of each measurement
+	flight int           // alarms in flight for the throughput
+	count  int           // alarms for the check of loss
+	burst  int           // alarms without an action, at once
+}
+
+func main() {
+	var s settings
+	flag.StringVar(&s.binary, "riposte", "bin/riposte", "binary to measure")
+	flag.IntVar(&s.rate, "rate", 20, "alarms a second for the latency")
+	flag.DurationVar(&s.during, "during", 10*time.Second, "length of each measurement")
+	flag.IntVar(&s.flight, "flight", 16, "alarms in flight for the throughput")
+	flag.IntVar(&s.count, "count", 20_000, "alarms for the check of loss")
+	flag.IntVar(&s.burst, "burst", 100_000, "alarms without an action")
+	bare := flag.String("bare", "", "be the bare program: URL to post to")
+	file := flag.String("file", "", "of the bare program: where to append")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	var err error
+	if *bare != "" {
+		err = runBare(*bare, *file)
+	} else {
+		err = measure(ctx, s)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// measure takes all figures.
+func measure(ctx context.Context, s settings) error {
+	dir, err := os.MkdirTemp("", "riposte-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	to, err := newSink()
+	if err != nil {
+		return err
+	}
+	defer to.close()
+	plain, err := startBare(to.url(), filepath.Join(dir, "bare.log"))
+	if err != nil {
+		return fmt.Errorf("bare program: %w", err)
+	}
+	defer plain.stop()
+	cold, err := startRiposte(s.binary, filepath.Join(dir, "first"), to.url()) // fills the compile cache
+	if err != nil {
+		return err
+	}
+	if err := oneAlarm(ctx, cold, to); err != nil {
+		return err
+	}
+	cold.stop()
+	began := time.Now()
+	server, err := startRiposte(s.binary, filepath.Join(dir, "second"), to.url())
+	if err != nil {
+		return err
+	}
+	defer server.stop()
+	row("ready, warm compile cache", fmt.Sprintf("%.2f s", time.Since(began).Seconds()), "until the API answers")
+	time.Sleep(2 * time.Second)
+	row("resident memory, idle", fmt.Sprintf("%d MB", server.rss()>>20), "all plugins installed")
+	if err := oneAlarm(ctx, server, to); err != nil {
+		return err
+	}
+	for _, part := range []func(context.Context, settings, *riposte, *process, *sink) error{latency, throughput, ingest} {
+		if err := part(ctx, s, server, plain, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// row prints one figure.
+func row(what, figure, note string) { fmt.Printf("%-58s %14s   %s\n", what, figure, note) }
