@@ -1,14 +1,11 @@
 package badgerstore
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -51,9 +48,9 @@ func TestPowerCut(t *testing.T) {
 		}
 	})
 	data := filepath.Join(mount, "data")
-	unsynced := filepath.Join(mount, "unsynced")
 	var keys []string
 	for cut := range 6 {
+		unsynced := filepath.Join(mount, fmt.Sprint("unsynced", cut))
 		keys = append(keys, killVictim(t, data, 200+rand.IntN(3000), func(*os.Process) error {
 			return errors.Join(os.WriteFile(unsynced, []byte("lost"), 0o600), cutPower(mount))
 		})...)
@@ -83,11 +80,4 @@ func cutPower(mount string) error {
 	}
 	defer d.Close()
 	return unix.IoctlSetPointerInt(int(d.Fd()), ext4Shutdown, noLogFlush)
-}
-
-func run(name string, args ...string) error {
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, bytes.TrimSpace(out))
-	}
-	return nil
 }
