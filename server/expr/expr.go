@@ -3,8 +3,8 @@
 // document is loaded; they are evaluated over values in JSON form, under a cost limit, and can be interrupted. They cannot reach out of
 // their variables: there is no clock, no randomness and no input or output.
 //
-// Beside CEL's own functions there are those of its extensions for strings, lists, sets, math, base64, addresses (ip, cidr), regular
-// expressions and optional values, and lp_list and lp_text, which quote values for LogPoint queries.
+// Beside CEL's own functions there are those of its extensions for strings, lists, sets, math, base64, addresses (ip, cidr) and
+// optional values, and lp_list and lp_text, which quote values for LogPoint queries.
 package expr
 
 import (
@@ -24,8 +24,10 @@ import (
 const (
 	maxSource      = 16 << 10 // code points of one expression
 	maxNesting     = 64
-	costLimit      = 20_000_000 // about a second of work
-	interruptEvery = 256        // iterations
+	costLimit      = 5_000_000 // some tenths of a second of work
+	memoryLimit    = 500_000   // elements and characters of one value
+	sampleEvery    = 1024      // iterations between two looks at how much a loop has gathered
+	interruptEvery = 256       // iterations
 )
 
 // Options of an environment.
@@ -55,7 +57,7 @@ func base() (*cel.Env, error) {
 	return cel.NewEnv(
 		cel.ClearMacros(),
 		cel.Macros(slices.DeleteFunc(slices.Clone(cel.StandardMacros), func(m cel.Macro) bool { return m.Function() == "has" })...),
-		cel.Macros(hasMacro(), distinctMacro()),
+		cel.Macros(macros()...),
 		cel.EnableIdentifierEscapeSyntax(),
 		cel.CrossTypeNumericComparisons(true),
 		cel.DefaultUTCTimeZone(true),
@@ -64,7 +66,7 @@ func base() (*cel.Env, error) {
 		cel.ParserRecursionLimit(maxNesting),
 		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals()),
 		cel.OptionalTypes(),
-		ext.Strings(), ext.Lists(ext.ListsMaxRangeSize(100_000)), ext.Sets(), ext.Math(), ext.Encoders(), ext.Network(), ext.Regex(), ext.Bindings(),
+		ext.Strings(), ext.Lists(ext.ListsMaxRangeSize(100_000)), ext.Sets(), ext.Math(), ext.Encoders(), ext.Network(), ext.Bindings(),
 		functions(),
 	)
 }
@@ -129,12 +131,16 @@ func (e *Env) Compile(src string) (*Program, error) {
 	if err := issues.Err(); err != nil {
 		return nil, e.explain(src, issues.Errors())
 	}
-	prog, err := e.cel.Program(ast,
-		cel.EvalOptions(cel.OptOptimize), cel.CostLimit(costLimit), cel.InterruptCheckFrequency(interruptEvery))
+	checked := ast.NativeRep()
+	limits := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize), cel.CostLimit(costLimit), cel.InterruptCheckFrequency(interruptEvery)}
+	if loops(checked) {
+		calc := types.NewSizeCalculator(types.SizeCalculatorMaxDepth(2*maxNesting), types.SizeCalculatorMaxTraversal(memoryLimit))
+		limits = append(limits, cel.MemoryLimit(memoryLimit), cel.MemoryTracking(types.MemoryTrackerSizeCalculator(calc), types.MemoryTrackerSampleInterval(sampleEvery)))
+	}
+	prog, err := e.cel.Program(ast, limits...)
 	if err != nil {
 		return nil, &Error{Source: src, Message: firstLine(err.Error())}
 	}
-	checked := ast.NativeRep()
 	return &Program{
 		src: src, prog: prog, env: e,
 		typ:       fromCEL(ast.OutputType(), e.objects),
@@ -208,7 +214,7 @@ func (p *Program) evalError(ctx context.Context, err error) error {
 		e.Hint = "ask has(…) first where it may be missing"
 	case strings.HasPrefix(e.Message, "no such attribute(s): "):
 		e.Message = strings.TrimPrefix(e.Message, "no such attribute(s): ") + " has no value"
-	case strings.Contains(e.Message, "cost limit exceeded"):
+	case strings.Contains(e.Message, "cost limit exceeded"), strings.Contains(e.Message, "memory limit exceeded"):
 		e.Message, e.Hint = "the expression costs too much to evaluate", "work on a smaller list"
 	}
 	return e

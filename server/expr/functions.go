@@ -33,13 +33,27 @@ func presence(h parser.ExprHelper, e ast.Expr) ast.Expr {
 	return h.NewCall(operators.LogicalAnd, presence(h, s.Operand()), test)
 }
 
-// fastDistinct is what distinct() is called as: CEL's own compares every pair, which ten thousand rows of a search do not bear.
-const fastDistinct = "@distinct"
+// Functions of CEL's extensions that are replaced, and by what. distinct() there compares every pair, which ten thousand rows of a search do not
+// bear; replace, join and format there make text of any length in one step, before a limit can see it.
+const (
+	ownDistinct = "@distinct"
+	ownReplace  = "@replace"
+	ownJoin     = "@join"
+	checkSize   = "@sized"
+	maxText     = 1 << 20 // bytes of a text that one function makes
+)
 
-func distinctMacro() cel.Macro {
-	return parser.NewReceiverMacro("distinct", 0, func(h parser.ExprHelper, target ast.Expr, _ []ast.Expr) (ast.Expr, *common.Error) {
-		return h.NewCall(fastDistinct, target), nil
+func macros() []cel.Macro {
+	own := func(name string, args int, function string) cel.Macro {
+		return parser.NewReceiverMacro(name, args, func(h parser.ExprHelper, target ast.Expr, args []ast.Expr) (ast.Expr, *common.Error) {
+			return h.NewCall(function, append([]ast.Expr{target}, args...)...), nil
+		})
+	}
+	format := parser.NewReceiverMacro("format", 1, func(h parser.ExprHelper, target ast.Expr, args []ast.Expr) (ast.Expr, *common.Error) {
+		return h.NewMemberCall("format", target, h.NewCall(checkSize, args[0])), nil
 	})
+	return []cel.Macro{hasMacro(), own("distinct", 0, ownDistinct), own("replace", 2, ownReplace), own("replace", 3, ownReplace),
+		own("join", 0, ownJoin), own("join", 1, ownJoin), format}
 }
 
 func functions() cel.EnvOption {
@@ -52,12 +66,82 @@ func (library) LibraryName() string                 { return "riposte" }
 func (library) ProgramOptions() []cel.ProgramOption { return nil }
 
 func (library) CompileOptions() []cel.EnvOption {
-	list := cel.ListType(cel.TypeParamType("T"))
+	list, text := cel.ListType(cel.TypeParamType("T")), cel.StringType
+	texts := cel.ListType(text)
 	return []cel.EnvOption{
-		cel.Function(fastDistinct, cel.Overload("riposte_distinct", []*cel.Type{list}, list, cel.UnaryBinding(distinct))),
-		cel.Function("lp_list", cel.Overload("riposte_lp_list", []*cel.Type{list}, cel.StringType, cel.UnaryBinding(lpList))),
-		cel.Function("lp_text", cel.Overload("riposte_lp_text", []*cel.Type{cel.DynType}, cel.StringType, cel.UnaryBinding(lpText))),
+		cel.Function(ownDistinct, cel.Overload("riposte_distinct", []*cel.Type{list}, list, cel.UnaryBinding(distinct))),
+		cel.Function(ownReplace,
+			cel.Overload("riposte_replace", []*cel.Type{text, text, text}, text, cel.FunctionBinding(replace)),
+			cel.Overload("riposte_replace_n", []*cel.Type{text, text, text, cel.IntType}, text, cel.FunctionBinding(replace))),
+		cel.Function(ownJoin,
+			cel.Overload("riposte_join", []*cel.Type{texts}, text, cel.UnaryBinding(func(l ref.Val) ref.Val { return join(l, types.String("")) })),
+			cel.Overload("riposte_join_by", []*cel.Type{texts, text}, text, cel.BinaryBinding(join))),
+		cel.Function(checkSize, cel.Overload("riposte_sized", []*cel.Type{list}, list, cel.UnaryBinding(sized))),
+		cel.Function("lp_list", cel.Overload("riposte_lp_list", []*cel.Type{list}, text, cel.UnaryBinding(lpList))),
+		cel.Function("lp_text", cel.Overload("riposte_lp_text", []*cel.Type{cel.DynType}, text, cel.UnaryBinding(lpText))),
 	}
+}
+
+// replace puts new for the first n occurrences of old, or for all.
+func replace(args ...ref.Val) ref.Val {
+	var s [3]string
+	for i := range s {
+		t, ok := args[i].(types.String)
+		if !ok {
+			return types.MaybeNoSuchOverloadErr(args[i])
+		}
+		s[i] = string(t)
+	}
+	n := strings.Count(s[0], s[1])
+	if len(args) == 4 {
+		limit, ok := args[3].(types.Int)
+		if !ok {
+			return types.MaybeNoSuchOverloadErr(args[3])
+		}
+		if limit >= 0 {
+			n = int(min(types.Int(n), limit))
+		}
+	}
+	if len(s[0])+n*len(s[2]) > maxText {
+		return types.NewErr("the text is too long")
+	}
+	return types.String(strings.Replace(s[0], s[1], s[2], n))
+}
+
+func join(list, by ref.Val) ref.Val {
+	l, ok := list.(traits.Lister)
+	sep, isText := by.(types.String)
+	if !ok || !isText {
+		return types.MaybeNoSuchOverloadErr(list)
+	}
+	var b strings.Builder
+	for i, it := 0, l.Iterator(); it.HasNext() == types.True; i++ {
+		e := it.Next()
+		s, ok := e.(types.String)
+		if !ok {
+			return types.MaybeNoSuchOverloadErr(e)
+		}
+		if i > 0 {
+			b.WriteString(string(sep))
+		}
+		b.WriteString(string(s))
+		if b.Len() > maxText {
+			return types.NewErr("the text is too long")
+		}
+	}
+	return types.String(b.String())
+}
+
+// sized gives the list if writing it out makes no text that is too long.
+func sized(v ref.Val) ref.Val {
+	j, err := toJSON(v)
+	if err != nil {
+		return types.WrapErr(err)
+	}
+	if len(Text(j)) > maxText {
+		return types.NewErr("the text is too long")
+	}
+	return v
 }
 
 // distinct keeps the first of equal elements.
@@ -65,6 +149,9 @@ func distinct(v ref.Val) ref.Val {
 	l, ok := v.(traits.Lister)
 	if !ok {
 		return types.MaybeNoSuchOverloadErr(v)
+	}
+	if tooLong(l) {
+		return types.NewErr("the list is too long")
 	}
 	seen := map[types.String]bool{}
 	out := []ref.Val{}
@@ -84,6 +171,12 @@ func distinct(v ref.Val) ref.Val {
 	return types.NewRefValList(types.DefaultTypeAdapter, out)
 }
 
+// tooLong keeps functions of ours, which CEL's cost limit does not see into, off lists that were doubled again and again.
+func tooLong(l traits.Lister) bool {
+	n, ok := l.Size().(types.Int)
+	return !ok || n < 0 || n > 100_000
+}
+
 func holds(l []ref.Val, e ref.Val) bool {
 	for _, o := range l {
 		if o.Equal(e) == types.True {
@@ -98,6 +191,9 @@ func lpList(v ref.Val) ref.Val {
 	l, ok := v.(traits.Lister)
 	if !ok {
 		return types.MaybeNoSuchOverloadErr(v)
+	}
+	if tooLong(l) {
+		return types.NewErr("the list is too long")
 	}
 	var parts []string
 	for it := l.Iterator(); it.HasNext() == types.True; {

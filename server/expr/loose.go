@@ -75,23 +75,19 @@ func (v looseVal) IsSet(key ref.Val) ref.Val {
 	return types.Bool(v.m[fmt.Sprint(key.Value())] != nil)
 }
 
-// absentVal is what an undeclared member reads as that is not there: it equals null only, has no members, holds nothing and is empty text.
+// absentVal is what an undeclared member reads as that is not there: it equals no value, not even
+// null (has() is the question to ask), has no members and holds nothing.
 type absentVal struct{}
 
 func (absentVal) ConvertToNative(t reflect.Type) (any, error) {
 	return types.NullValue.ConvertToNative(t)
 }
 
-func (v absentVal) ConvertToType(t ref.Type) ref.Val {
-	if t == types.StringType {
-		return types.String("")
-	}
-	return types.NullValue.ConvertToType(t)
-}
+func (absentVal) ConvertToType(t ref.Type) ref.Val { return types.NullValue.ConvertToType(t) }
 
 func (absentVal) Equal(other ref.Val) ref.Val {
 	_, absent := other.(absentVal)
-	return types.Bool(absent || other == types.NullValue)
+	return types.Bool(absent)
 }
 func (absentVal) Type() ref.Type           { return types.MapType }
 func (absentVal) Value() any               { return nil }

@@ -108,6 +108,13 @@ func rootOf(e ast.Expr) string {
 	}
 }
 
+// loops says whether an expression uses a value more than once: only then can it multiply what it is given.
+func loops(a *ast.AST) bool {
+	found := false
+	ast.PreOrderVisit(a.Expr(), ast.NewExprVisitor(func(e ast.Expr) { found = found || e.Kind() == ast.ComprehensionKind }))
+	return found
+}
+
 // Condition is a necessary condition of an expression: the text at Path is one of Equals, or holds Contains if that is set.
 type Condition struct {
 	Path     string

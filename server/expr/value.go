@@ -66,8 +66,29 @@ func Normalize(v any) (any, error) {
 	return v, nil
 }
 
+// maxResult bounds a result: values plus a part for long texts. CEL shares parts of lists, so that a few lines can write down a list with
+// more elements than there are atoms; it must not be unfolded.
+const maxResult = 2_000_000
+
 // toJSON turns a CEL value into JSON form.
 func toJSON(v ref.Val) (any, error) {
+	u := unfolding{left: maxResult}
+	return u.value(v)
+}
+
+type unfolding struct{ left int }
+
+func (u *unfolding) take(n int) error {
+	if u.left -= n; u.left < 0 {
+		return errors.New("the result is too large")
+	}
+	return nil
+}
+
+func (u *unfolding) value(v ref.Val) (any, error) {
+	if err := u.take(1); err != nil {
+		return nil, err
+	}
 	switch v := v.(type) {
 	case nil, types.Null, absentVal:
 		return nil, nil
@@ -86,26 +107,33 @@ func toJSON(v ref.Val) (any, error) {
 		}
 		return float64(v), nil
 	case types.String:
-		return string(v), nil
+		return string(v), u.take(len(v) / 16)
+	case looseVal:
+		return map[string]any(v.m), nil
+	case *types.Err:
+		return nil, v
+	case traits.Lister:
+		return u.list(v)
+	case traits.Mapper:
+		return u.object(v)
+	}
+	return u.other(v)
+}
+
+// other are the values that JSON has no form of its own for.
+func (u *unfolding) other(v ref.Val) (any, error) {
+	switch v := v.(type) {
 	case types.Bytes:
-		return base64.StdEncoding.EncodeToString(v), nil
+		return base64.StdEncoding.EncodeToString(v), u.take(len(v) / 16)
 	case types.Timestamp:
 		return v.Time.UTC().Format(time.RFC3339Nano), nil
 	case types.Duration:
 		return v.Duration.String(), nil
-	case looseVal:
-		return map[string]any(v.m), nil
 	case *types.Optional:
 		if !v.HasValue() {
 			return nil, nil
 		}
-		return toJSON(v.GetValue())
-	case *types.Err:
-		return nil, v
-	case traits.Lister:
-		return listToJSON(v)
-	case traits.Mapper:
-		return mapToJSON(v)
+		return u.value(v.GetValue())
 	}
 	if s, ok := v.ConvertToType(types.StringType).(types.String); ok {
 		return string(s), nil
@@ -113,11 +141,14 @@ func toJSON(v ref.Val) (any, error) {
 	return nil, fmt.Errorf("a %s has no form in JSON", v.Type().TypeName())
 }
 
-func listToJSON(l traits.Lister) (any, error) {
+func (u *unfolding) list(l traits.Lister) (any, error) {
 	size, _ := l.Size().(types.Int)
+	if size < 0 || int64(size) > int64(u.left) {
+		return nil, u.take(maxResult + 1)
+	}
 	out := make([]any, 0, size)
 	for i := types.Int(0); i < size; i++ {
-		e, err := toJSON(l.Get(i))
+		e, err := u.value(l.Get(i))
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +157,7 @@ func listToJSON(l traits.Lister) (any, error) {
 	return out, nil
 }
 
-func mapToJSON(m traits.Mapper) (any, error) {
+func (u *unfolding) object(m traits.Mapper) (any, error) {
 	if native, ok := m.Value().(map[string]any); ok {
 		return native, nil
 	}
@@ -134,7 +165,7 @@ func mapToJSON(m traits.Mapper) (any, error) {
 	for it := m.Iterator(); it.HasNext() == types.True; {
 		key := it.Next()
 		value, _ := m.Find(key)
-		e, err := toJSON(value)
+		e, err := u.value(value)
 		if err != nil {
 			return nil, err
 		}
