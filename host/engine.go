@@ -13,6 +13,7 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/riposte-soar/riposte/host/meter"
+	"github.com/riposte-soar/riposte/host/snapshot"
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
@@ -55,13 +56,13 @@ func engineVersion() string {
 	return "modules-" + version + "-" + strings.ReplaceAll(meter.Version, "/", "-")
 }
 
-// prepare rewrites a module before it is compiled: joined data segments make it quick to instantiate, counters bound what it does.
-func prepare(module []byte) ([]byte, error) {
-	merged, err := meter.MergeData(module)
+// prepare rewrites a module before it is compiled: counters bound what it does, and it begins initialised where that can be.
+func prepare(ctx context.Context, module []byte, memory int64) ([]byte, error) {
+	p, err := snapshot.Prepare(ctx, module, snapshot.Options{MemoryPages: uint32(max(memory>>16, 1))})
 	if err != nil {
 		return nil, err
 	}
-	return meter.Instrument(merged, meter.Options{})
+	return p.Module, nil
 }
 
 // function is the body of a host function: the parameters are on the stack, and results go there.
@@ -115,6 +116,11 @@ func (e *engine) instantiateDoors(ctx context.Context) error {
 // hostFunction answers fn: the handle of a request in, that of a reply out.
 func hostFunction(fn string) function {
 	return func(ctx context.Context, g *guest, _ api.Module, stack []uint64) {
+		if g.session == nil {
+			g.askedTooEarly = true
+			stack[0] = 0
+			return
+		}
 		request, ok := g.blocks.get(stack[0])
 		if !ok {
 			g.stop(abi.Trap, fn+": the handle of the request is not that of a block")
@@ -147,12 +153,17 @@ func memoryDoor(d door) {
 	})
 }
 
-// limitedMemory is the linear memory of one guest.
+// limitedMemory is the linear memory of an instance.
 type limitedMemory struct {
-	buffer  []byte
-	limit   int64
+	buffer []byte
+	limit  int64
+	stats  memoryStats
+}
+
+// memoryStats is what an invocation did to its memory.
+type memoryStats struct {
 	peak    int64
-	refused bool
+	refused bool // it wanted more than it may have
 }
 
 var _ experimental.MemoryAllocator = (*limitedMemory)(nil)
@@ -161,20 +172,29 @@ var _ experimental.MemoryAllocator = (*limitedMemory)(nil)
 func (m *limitedMemory) Allocate(_, _ uint64) experimental.LinearMemory { return m }
 
 // Reallocate grows the memory, or refuses to, in which case memory.grow gives -1. What a module begins with is always given: it was
-// checked before.
+// checked when it was installed.
 func (m *limitedMemory) Reallocate(size uint64) []byte {
 	if m.buffer != nil && size > uint64(m.limit) {
-		m.refused = true
+		m.stats.refused = true
 		return nil
 	}
 	if size > uint64(cap(m.buffer)) {
-		grown := make([]byte, size, max(size, min(2*uint64(cap(m.buffer)), uint64(m.limit))))
+		room := size // exactly, to begin with: most guests never grow
+		if m.buffer != nil {
+			room = max(size, min(2*uint64(cap(m.buffer)), uint64(m.limit)))
+		}
+		grown := make([]byte, size, room)
 		copy(grown, m.buffer)
 		m.buffer = grown
 	}
 	m.buffer = m.buffer[:size]
-	m.peak = max(m.peak, int64(size))
+	m.stats.peak = max(m.stats.peak, int64(size))
 	return m.buffer
+}
+
+// serve begins an invocation's account.
+func (m *limitedMemory) serve(limit int64) {
+	m.limit, m.stats = limit, memoryStats{peak: int64(len(m.buffer))}
 }
 
 // Free implements experimental.LinearMemory.

@@ -6,13 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/riposte-soar/riposte/host/bundle"
@@ -27,11 +25,12 @@ type guest struct {
 	action  string
 	limits  limits
 	session *hostcall.Session
-	memory  limitedMemory
+	ctx     context.Context // of the invocation, for what the engine calls without one
+	memory  memoryStats
 	blocks  blocks
 	fuel    fuel
 	clock   clock
-	seed    uint64
+	random  io.Reader
 	said    speech
 
 	input     []byte
@@ -41,6 +40,8 @@ type guest struct {
 	errorAt   uint64
 	variables map[string][]byte
 	http      lastResponse
+	// askedTooEarly is set when a host function was called while the module was initialised.
+	askedTooEarly bool
 }
 
 // guestKey finds the guest in the context of a host function's call.
@@ -53,8 +54,8 @@ func (h *Host) newGuest(ctx context.Context, in Invocation, l limits) (*guest, *
 	if fault != nil {
 		return nil, fault
 	}
-	g := &guest{bundle: in.Bundle, action: in.Action, limits: l, session: session, memory: limitedMemory{limit: l.memory},
-		blocks: blocks{limit: l.memory}, fuel: fuel{limit: l.fuel}}
+	g := &guest{bundle: in.Bundle, action: in.Action, limits: l, session: session,
+		blocks: blocks{limit: l.memory}, fuel: newFuel(l.fuel)}
 	if fault := g.begin(ctx, in); fault != nil {
 		session.Close()
 		return nil, fault
@@ -70,7 +71,7 @@ func (g *guest) begin(ctx context.Context, in Invocation) *abi.Fault {
 	if recorded != nil {
 		head = *recorded
 	}
-	g.seed, g.clock = head.Seed, clock{start: head.Start, session: g.session}
+	g.random, g.clock = newRandom(head.Seed), clock{start: head.Start, session: g.session}
 	call := abi.Call{Action: in.Action, Parameters: orObject(in.Parameters), Settings: g.session.GuestSettings(), Context: abi.Context{
 		Invocation: head.Invocation, Incident: in.Incident, Run: in.Run, Step: in.Step, Now: head.Start, Deadline: g.limits.timeout.Milliseconds()}}
 	raw, err := json.Marshal(call)
@@ -108,22 +109,22 @@ func recordedHead(log tape.Log) *tape.Header {
 	return nil
 }
 
-// run instantiates the module, calls the action and reads what it left.
-func (g *guest) run(ctx context.Context, runtime wazero.Runtime, m *loadedModule) Outcome {
+// run calls the action in an instance, and reads what it left.
+func (g *guest) run(ctx context.Context, m *loadedModule) Outcome {
 	ctx = context.WithValue(ctx, guestKey{}, g)
+	g.ctx = ctx
 	began := time.Now()
 	var setup time.Duration
 	code, err := func() (uint64, error) {
-		instance, err := runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, &g.memory), m.code, g.config(ctx))
+		i, err := m.begin(ctx, g)
 		if err != nil {
 			return 0, err
 		}
-		defer func() { g.fuel.settle(instance); _ = instance.Close(ctx) }() // closing frees memory only
-		if err := g.start(ctx, instance); err != nil {
-			return 0, err
-		}
 		setup = time.Since(began)
-		result, err := instance.ExportedFunction(g.action).Call(ctx)
+		result, err := i.module.ExportedFunction(g.action).Call(ctx)
+		g.fuel.settle(i.module)
+		g.memory = i.memory.stats
+		m.end(i, err == nil)
 		if err != nil || len(result) == 0 {
 			return 0, err
 		}
@@ -142,35 +143,6 @@ func (g *guest) run(ctx context.Context, runtime wazero.Runtime, m *loadedModule
 	}
 	out.Stats = Stats{Setup: setup, HostCalls: g.session.Calls(), Memory: g.memory.peak, Fuel: g.fuel.used}
 	return out
-}
-
-// start runs what must come before an action: the initialisation of a WASI reactor, or the constructors of a module that has none; and the
-// runtime of a Haskell program.
-func (g *guest) start(ctx context.Context, instance api.Module) error {
-	init := instance.ExportedFunction("_initialize")
-	if init == nil {
-		init = instance.ExportedFunction("__wasm_call_ctors")
-	}
-	if init != nil {
-		if _, err := init.Call(ctx); err != nil {
-			return err
-		}
-	}
-	if haskell := instance.ExportedFunction("hs_init"); haskell != nil && g.bundle.Extism() {
-		_, err := haskell.Call(ctx, 0, 0)
-		return err
-	}
-	return nil
-}
-
-// config gives the guest its system interface: no files, arguments or environment, a clock and randomness that can be repeated.
-func (g *guest) config(ctx context.Context) wazero.ModuleConfig {
-	return wazero.NewModuleConfig().WithName("").WithStartFunctions().
-		WithStdout(g.said.writer("stdout")).WithStderr(g.said.writer("stderr")).
-		WithWalltime(g.clock.wall, sys.ClockResolution(time.Microsecond)).
-		WithNanotime(g.clock.mono, sys.ClockResolution(time.Nanosecond)).
-		WithNanosleep(func(ns int64) { g.sleep(ctx, time.Duration(ns)) }).
-		WithRandSource(newRandom(g.seed))
 }
 
 // result reads what the action left, or finds out why it left nothing.

@@ -18,8 +18,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tetratelabs/wazero"
-
 	"github.com/riposte-soar/riposte/host/bundle"
 	"github.com/riposte-soar/riposte/host/capability"
 	"github.com/riposte-soar/riposte/host/hostcall"
@@ -114,7 +112,6 @@ type Stats struct {
 type Host struct {
 	options Options
 	store   *moduleStore
-	runtime wazero.Runtime
 	slots   chan struct{}
 
 	mu     sync.Mutex
@@ -141,7 +138,7 @@ func New(o Options) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Host{options: o, runtime: engine.runtime, store: newModuleStore(o, engine), slots: make(chan struct{}, o.Concurrency)}, nil
+	return &Host{options: o, store: newModuleStore(o, engine), slots: make(chan struct{}, o.Concurrency)}, nil
 }
 
 // Close waits for the invocations that run, then frees everything.
@@ -215,7 +212,7 @@ func (h *Host) Run(ctx context.Context, in Invocation) (Outcome, error) {
 		return Outcome{Fault: fault}, nil
 	}
 	defer g.session.Close()
-	outcome := g.run(ctx, h.runtime, loaded)
+	outcome := g.run(ctx, loaded)
 	outcome.Stats.Wall = time.Since(began)
 	return outcome, nil
 }

@@ -122,12 +122,14 @@ func TestLoopsDoNotHoldUpOthers(t *testing.T) {
 func TestEachInvocationStartsAnew(t *testing.T) {
 	h := newHost(t, host.Options{})
 	b := install(t, h, built["trial"])
-	for range 3 {
-		out := mustRun(t, h, host.Invocation{Bundle: b, Action: "remember"})
-		if out.Fault == nil || out.Fault.Kind != abi.Refused { // kv is not granted
-			t.Fatalf("%v", out.Fault)
+	for turn := range 20 { // among calls that end in every way
+		action := []string{"count", "crash", "exit", "devour", "deny"}[turn%5]
+		out := mustRun(t, h, host.Invocation{Bundle: b, Action: action})
+		if action == "count" && string(out.Output) != "1" {
+			t.Fatalf("turn %d counted to %s, %v", turn, out.Output, out.Fault)
 		}
 	}
+	fault(t, h, host.Invocation{Bundle: b, Action: "remember"}, abi.Refused, "not granted")
 	first := mustRun(t, h, host.Invocation{Bundle: b, Action: "observe"})
 	second := mustRun(t, h, host.Invocation{Bundle: b, Action: "observe"})
 	if first.Fault != nil || string(first.Output) != string(second.Output) || first.Stats.Fuel != second.Stats.Fuel {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -32,11 +33,15 @@ type moduleStore struct {
 	closed  bool
 }
 
-// loadedModule is compiled code in memory. Its fields belong to moduleStore.mu, except that code is written once, before ready is closed.
+// loadedModule is compiled code in memory. Its fields belong to moduleStore.mu, except that those from engine to err are
+// written once, before ready is closed.
 type loadedModule struct {
 	digest  string
 	ready   chan struct{}
+	engine  *engine
 	code    wazero.CompiledModule
+	image   *image // nil if the module can have none
+	pool    pool
 	err     error
 	users   int
 	lastUse time.Time
@@ -69,7 +74,10 @@ func (s *moduleStore) install(ctx context.Context, b *bundle.Bundle) error {
 	if needs := b.Needs(); int64(needs.Pages)<<16 > s.engine.memory {
 		return abi.NewFault(abi.Limit, fmt.Sprintf("%s begins with %d MiB of memory, this host gives at most %d", b.Name(), needs.Pages>>4, s.engine.memory>>20), "")
 	}
-	prepared, err := prepare(file)
+	prepared, err := prepare(ctx, file, s.engine.memory)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil {
 		return abi.NewFault(abi.Invalid, b.Name()+" is not a module that can be run: "+err.Error(), "")
 	}
@@ -107,7 +115,7 @@ func (s *moduleStore) acquire(ctx context.Context, b *bundle.Bundle) (*loadedMod
 	s.mu.Lock()
 	m, ok := s.modules[b.Digest]
 	if !ok {
-		m = &loadedModule{digest: b.Digest, ready: make(chan struct{})}
+		m = &loadedModule{digest: b.Digest, ready: make(chan struct{}), engine: s.engine, pool: pool{size: runtime.GOMAXPROCS(0)}}
 		s.modules[b.Digest] = m
 	}
 	m.users++
@@ -116,7 +124,7 @@ func (s *moduleStore) acquire(ctx context.Context, b *bundle.Bundle) (*loadedMod
 	}
 	s.mu.Unlock()
 	if !ok {
-		m.code, m.err = s.load(ctx, b)
+		m.err = s.load(context.WithoutCancel(ctx), m, b)
 		close(m.ready)
 	}
 	<-m.ready
@@ -132,19 +140,65 @@ func (s *moduleStore) acquire(ctx context.Context, b *bundle.Bundle) (*loadedMod
 	return m, nil
 }
 
-func (s *moduleStore) load(ctx context.Context, b *bundle.Bundle) (wazero.CompiledModule, error) {
+// load reads the prepared module, gets its code out of the cache, and makes its image.
+func (s *moduleStore) load(ctx context.Context, m *loadedModule, b *bundle.Bundle) error {
 	prepared, err := os.ReadFile(s.path(b.Digest))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("host: %s (%s) is not installed", b.Name(), b.Digest)
+		return fmt.Errorf("host: %s (%s) is not installed", b.Name(), b.Digest)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("host: cache: %w", err)
+		return fmt.Errorf("host: cache: %w", err)
 	}
-	code, err := s.engine.compile(context.WithoutCancel(ctx), prepared)
-	if err != nil {
-		return nil, fmt.Errorf("host: %s: %w", b.Name(), err)
+	if m.code, err = s.engine.compile(ctx, prepared); err != nil {
+		return fmt.Errorf("host: %s: %w", b.Name(), err)
 	}
-	return code, nil
+	if globals, ok := globalNames(prepared); ok {
+		m.image = s.engine.capture(ctx, m.code, globals, imageGuest(b, s.engine.memory))
+	}
+	return nil
+}
+
+// begin gives an instance that is ready for the action.
+func (m *loadedModule) begin(ctx context.Context, g *guest) (*instance, error) {
+	if m.image == nil {
+		i, err := m.engine.newInstance(ctx, m.code, g)
+		if err != nil {
+			return nil, err
+		}
+		if err := i.start(ctx); err != nil {
+			g.fuel.settle(i.module)
+			g.memory = i.memory.stats
+			i.close()
+			return nil, err
+		}
+		return i, nil
+	}
+	g.clock.before = imageClock
+	i := m.pool.take()
+	if i == nil {
+		var err error
+		if i, err = m.engine.newInstance(ctx, m.code, g); err != nil {
+			return nil, err
+		}
+		if !i.grow(m.image) || !i.restore(m.image) {
+			i.close()
+			return nil, abi.NewFault(abi.Internal, "the image of the module does not fit it", "")
+		}
+	}
+	i.guest = g
+	i.memory.serve(g.limits.memory)
+	return i, nil
+}
+
+// end puts an instance back that can serve again, and closes any other.
+func (m *loadedModule) end(i *instance, sound bool) {
+	if sound && m.image != nil && i.restore(m.image) {
+		i.guest = nil
+		if m.pool.put(i) {
+			return
+		}
+	}
+	i.close()
 }
 
 // release gives a module back. The last user starts the time after which it is let go.
@@ -156,20 +210,27 @@ func (s *moduleStore) release(m *loadedModule) {
 	if m.users > 0 {
 		return
 	}
+	first := min(poolTime, s.idle)
 	if m.timer == nil {
-		m.timer = time.AfterFunc(s.idle, func() { s.expire(m) })
+		m.timer = time.AfterFunc(first, func() { s.expire(m) })
 	} else {
-		m.timer.Reset(s.idle)
+		m.timer.Reset(first)
 	}
 	s.trim()
 }
 
-// expire lets a module go that nobody used since its timer was set.
+// expire lets first the instances of a module go, then the module itself, if nobody used it meanwhile.
 func (s *moduleStore) expire(m *loadedModule) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m.users == 0 && s.modules[m.digest] == m {
+	unused := time.Since(m.lastUse)
+	switch {
+	case m.users > 0 || s.modules[m.digest] != m:
+	case unused >= s.idle:
 		s.drop(m)
+	default:
+		m.pool.drain()
+		m.timer.Reset(s.idle - unused)
 	}
 }
 
@@ -198,6 +259,7 @@ func (s *moduleStore) trim() {
 func (s *moduleStore) drop(m *loadedModule) {
 	m.timer.Stop()
 	delete(s.modules, m.digest)
+	m.pool.drain()
 	_ = m.code.Close(context.Background()) // frees memory, and cannot fail in this engine
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"io"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"strings"
@@ -21,12 +23,16 @@ import (
 // the same in every run over the same tape.
 type clock struct {
 	start   time.Time
-	session *hostcall.Session
+	session *hostcall.Session // nil while an image is made
 	own     time.Duration
+	before  time.Duration // what the image's clock had counted: a guest's time never goes back
 }
 
 func (c *clock) elapsed() time.Duration {
 	c.own += time.Microsecond
+	if c.session == nil {
+		return c.own
+	}
 	return c.own + c.session.Elapsed()
 }
 
@@ -35,10 +41,10 @@ func (c *clock) wall() (sec int64, nsec int32) {
 	return now.Unix(), int32(now.Nanosecond())
 }
 
-func (c *clock) mono() int64 { return int64(c.elapsed()) }
+func (c *clock) mono() int64 { return int64(c.before + c.elapsed()) }
 
 // sleep waits for as long as the guest asks, at most until its invocation ends.
-func (g *guest) sleep(ctx context.Context, d time.Duration) {
+func (g *guest) sleep(d time.Duration) {
 	if d <= 0 {
 		return
 	}
@@ -47,8 +53,8 @@ func (g *guest) sleep(ctx context.Context, d time.Duration) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-ctx.Done():
-		panic(ended(ctx))
+	case <-g.ctx.Done():
+		panic(ended(g.ctx))
 	}
 }
 
@@ -65,31 +71,36 @@ func newRandom(seed uint64) io.Reader {
 	return rand.NewChaCha8(sha256.Sum256(whole[:]))
 }
 
-// fuel counts instructions. The guest asks for it in slices, and ends here when its time or its ration is over.
+// fuel counts the instructions of a guest.
 type fuel struct {
-	limit   int64 // 0: none
-	granted int64
-	used    int64
+	tank  meter.Tank
+	asked bool
+	used  int64
 }
 
-// fuelSlice is about a millisecond of work.
-const fuelSlice = 2_000_000
+func newFuel(limit int64) fuel {
+	if limit <= 0 {
+		limit = math.MaxInt64 / 2
+	}
+	return fuel{tank: meter.Tank{Limit: limit}}
+}
 
-// meterDoor is what a metered module asks.
+// meterDoor is what a metered module asks: every millisecond or so it comes here for fuel, and ends if its time or its ration is over.
 func meterDoor(d door) {
 	d.export(meter.ImportRefill, types(i64), types(i64), func(ctx context.Context, g *guest, _ api.Module, stack []uint64) {
-		if ctx.Err() != nil {
+		if g.fuel.asked {
+			runtime.Gosched() // compiled code cannot be preempted; this is where others get their turn
+		}
+		g.fuel.asked = true
+		left, err := g.fuel.tank.Refill(ctx, int64(stack[0]))
+		switch {
+		case err == nil:
+			stack[0] = uint64(left)
+		case errors.Is(err, meter.ErrFuel):
+			g.stop(abi.Limit, "the plugin used up its instructions")
+		default:
 			panic(ended(ctx))
 		}
-		f := &g.fuel
-		left := int64(stack[0])
-		if f.limit > 0 && f.granted-left >= f.limit {
-			f.used = f.granted - left
-			g.stop(abi.Limit, "the plugin used up its instructions")
-		}
-		f.granted += fuelSlice
-		stack[0] = uint64(left + fuelSlice)
-		runtime.Gosched() // compiled code cannot be preempted; this is where others get their turn
 	})
 	d.export(meter.ImportOverflow, nil, nil, func(_ context.Context, g *guest, _ api.Module, _ []uint64) {
 		g.stop(abi.Limit, "the plugin calls itself too deeply")
@@ -99,7 +110,7 @@ func meterDoor(d door) {
 // settle reads what is left when the guest has ended.
 func (f *fuel) settle(instance api.Module) {
 	if left := instance.ExportedGlobal(meter.GlobalFuel); left != nil {
-		f.used = f.granted - int64(left.Get())
+		f.used = f.tank.Used(int64(left.Get()))
 	}
 }
 
@@ -115,15 +126,13 @@ const (
 )
 
 type speechWriter struct {
-	speech *speech
-	stream string
+	instance *instance
+	stream   string
 }
-
-func (s *speech) writer(stream string) io.Writer { return speechWriter{s, stream} }
 
 // Write implements io.Writer.
 func (w speechWriter) Write(p []byte) (int, error) {
-	s := w.speech
+	s := &w.instance.guest.said
 	if s.partial == nil {
 		s.partial = map[string][]byte{}
 	}

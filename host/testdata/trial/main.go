@@ -146,15 +146,17 @@ func fetch() int32 {
 
 var counter int
 
+//go:wasmexport count
+func count() int32 {
+	return pdk.Run(func(*pdk.Call, nothing) (int, error) { counter++; return counter, nil })
+}
+
 //go:wasmexport remember
 func remember() int32 {
-	return pdk.Run(func(c *pdk.Call, _ nothing) ([2]int, error) {
-		counter++
+	return pdk.Run(func(c *pdk.Call, _ nothing) (int, error) {
 		var kept int
-		if _, err := c.KV().Get("n", &kept); err != nil {
-			return [2]int{}, err
-		}
-		return [2]int{counter, kept}, nil
+		_, err := c.KV().Get("n", &kept)
+		return kept, err
 	})
 }
 
