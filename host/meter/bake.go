@@ -85,7 +85,7 @@ func Bake(bin []byte, s State) ([]byte, error) {
 	if why := m.obstacle(); why != "" {
 		return nil, &Error{Section: "module", Problem: "cannot hold another state: " + why}
 	}
-	if len(s.Memory)%(64<<10) != 0 || (len(s.Memory) > 0) != m.hasMemory {
+	if len(s.Memory)%(64<<10) != 0 || len(s.Memory) > 0 && !m.hasMemory {
 		return nil, &Error{Section: "memory", Problem: fmt.Sprintf("state of %d bytes does not fit the memory", len(s.Memory))}
 	}
 	replace := map[byte][]byte{secStart: nil}
