@@ -2,6 +2,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -145,7 +146,7 @@ func look(c *pdk.Call, s subject) (object, numbers, error) {
 	if err != nil {
 		return o, n, err
 	}
-	if answer.Status == 404 && isNotFound(answer) {
+	if answer.Status == 404 && isNotFound(answer, s) {
 		return o, n, c.Artifact(s.kind, s.value, n.Verdict, "VirusTotal does not know it")
 	}
 	if err := answer.Into(&o); err != nil {
@@ -157,9 +158,15 @@ func look(c *pdk.Call, s subject) (object, numbers, error) {
 	return o, n, c.Artifact(s.kind, s.value, n.Verdict, note(n))
 }
 
-// isNotFound tells VirusTotal's own answer from that of a wrong address.
-func isNotFound(answer *pdk.Response) bool {
-	return strings.Contains(string(answer.Bytes()), `NotFoundError`)
+// isNotFound tells that VirusTotal does not know the subject from all else that has this status, such as a wrong address of the API.
+func isNotFound(answer *pdk.Response, s subject) bool {
+	var e struct {
+		Error struct {
+			Code    string `json:"code"`
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	return json.Unmarshal(answer.Bytes(), &e) == nil && e.Error.Code == "NotFoundError" && strings.Contains(strings.ToLower(e.Error.Message), s.value)
 }
 
 // verdict is a word for the numbers.

@@ -91,7 +91,7 @@ func TestVerdict(t *testing.T) {
 func TestUnknownIsAnAnswer(t *testing.T) {
 	var url string
 	var artifact abi.Emission
-	got, fault := pdk.Try(ip, connector, ipParams{"192.0.2.1"}, answering(t, abi.HTTPResponse{Status: 404, Body: abi.Payload{Text: `{"error":{"code":"NotFoundError"}}`}}, &url, &artifact))
+	got, fault := pdk.Try(ip, connector, ipParams{"192.0.2.1"}, answering(t, abi.HTTPResponse{Status: 404, Body: abi.Payload{Text: `{"error":{"code":"NotFoundError","message":"IP address \"192.0.2.1\" not found"}}`}}, &url, &artifact))
 	if fault != nil || got.Verdict != "unknown" || artifact.Verdict != "unknown" {
 		t.Errorf("got %+v %v %+v", got, fault, artifact)
 	}
@@ -104,6 +104,7 @@ func TestFaults(t *testing.T) {
 		kind   abi.Kind
 		after  int64
 	}{
+		{"wrong address of the API", abi.HTTPResponse{Status: 404, Body: abi.Payload{Text: `{"error":{"code":"NotFoundError","message":"Resource not found."}}`}}, abi.NotFound, 0},
 		{"wrong address", abi.HTTPResponse{Status: 404, Body: abi.Payload{Text: "<html>nginx"}}, abi.NotFound, 0},
 		{"key", abi.HTTPResponse{Status: 401}, abi.Unauthorized, 0},
 		{"quota", abi.HTTPResponse{Status: 429, Headers: map[string]string{"retry-after": "60"}}, abi.RateLimited, 60_000},
