@@ -11,6 +11,7 @@ type rewriter struct {
 	named       bool     // the name section has been written
 	helperList  []string // names of the injected functions
 	buf         []byte
+	labels      []uint32
 }
 
 // importedFuncs is the number of functions that a rewritten module imports besides its own.

@@ -1,0 +1,73 @@
+package meter_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/riposte-soar/riposte/host/meter"
+)
+
+// BenchmarkOverhead runs the original and the rewritten module by turns and reports the median of the ratios of their times.
+func BenchmarkOverhead(b *testing.B) {
+	loops := tight().module("", "\x00\x10")
+	for _, v := range []struct {
+		name, fn string
+		bin      []byte
+		arg      uint64
+	}{
+		{"go-json", "work", guest(b), 4},
+		{"go-recursion", "recurse", guest(b), 1000},
+		{"add-loop", "add", loops, 1_000_000},
+		{"mul-loop", "mul", loops, 1_000_000},
+		{"sum-memory", "sum", loops, 100_000},
+		{"fibonacci", "fib", loops, 22},
+	} {
+		b.Run(v.name, func(b *testing.B) {
+			merged, err := meter.MergeData(v.bin)
+			if err != nil {
+				b.Fatal(err)
+			}
+			out := instrument(b, merged, meter.Options{})
+			plain, metered := instance(b, guestRuntime(b, plenty()), v.bin), instance(b, guestRuntime(b, plenty()), out)
+			var ratios []float64
+			for b.Loop() {
+				x := timed(b, plain, v.fn, v.arg)
+				ratios = append(ratios, float64(timed(b, metered, v.fn, v.arg))/float64(x))
+			}
+			slices.Sort(ratios)
+			b.ReportMetric(ratios[len(ratios)/2], "time-ratio")
+			b.ReportMetric(float64(len(out))/float64(len(v.bin)), "size-ratio")
+		})
+	}
+}
+
+func timed(b *testing.B, m api.Module, fn string, arg uint64) time.Duration {
+	start := time.Now()
+	if _, err := call(m, fn, arg); err != nil {
+		b.Fatal(err)
+	}
+	return time.Since(start)
+}
+
+// BenchmarkInstrument is the time to rewrite a Go guest of 3.5 MB.
+func BenchmarkInstrument(b *testing.B) {
+	bin := guest(b)
+	b.SetBytes(int64(len(bin)))
+	for b.Loop() {
+		instrument(b, bin, meter.Options{})
+	}
+}
+
+// tight has the loops that suffer most.
+func tight() *builder {
+	b := &builder{}
+	count := "\x20\x00\x41\x01\x6b\x22\x00\x0d\x00\x0b" // local 0 - 1, again unless zero
+	b.add("add", i32+":"+i32, "\x01\x01"+i32, "\x03\x40\x20\x01\x20\x00\x6a\x21\x01"+count+"\x20\x01")
+	b.add("mul", i32+":"+i32, "\x01\x01"+i32, "\x03\x40\x20\x01\x41\x03\x6c\x20\x00\x6a\x21\x01"+count+"\x20\x01")
+	b.add("sum", i32+":"+i32, "\x01\x01"+i32, "\x03\x40\x20\x01\x20\x00\x28\x02\x00\x6a\x21\x01"+count+"\x20\x01")
+	b.add("fib", i32+":"+i32, "\x00", "\x20\x00\x41\x02\x49\x04\x7f\x20\x00\x05\x20\x00\x41\x01\x6b\x10\x03\x20\x00\x41\x02\x6b\x10\x03\x6a\x0b")
+	return b
+}

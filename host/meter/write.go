@@ -1,0 +1,230 @@
+package meter
+
+// settleAt is the fuel that a loop may spend before it settles with the global.
+const settleAt = 4096
+
+// write appends the rewritten body with its size.
+func (w *rewriter) write(f *function, out []byte) []byte {
+	spent := none
+	for u := range f.units {
+		if f.inLocal(int32(u)) {
+			spent = int32(f.numLocals)
+			break
+		}
+	}
+	wrap := f.calls || spent >= 0
+	b := w.writeLocals(f, w.buf[:0], spent >= 0)
+	b = w.charge(f, b, 0, spent)
+	if f.calls {
+		b = w.enter(f, b)
+	}
+	if wrap {
+		b = w.resultType(f.typ.results, append(b, opBlock))
+	}
+	cw := codeWriter{rewriter: w, f: f, b: b, spent: spent, wrap: wrap, doubled: append(w.labels[:0], 0)}
+	cw.run()
+	b, w.labels = cw.b, cw.doubled
+	if wrap {
+		b = append(w.leave(f, b, spent), opEnd)
+	}
+	w.buf = b
+	return append(appendU32(out, uint32(len(b))), b...)
+}
+
+func (w *rewriter) writeLocals(f *function, b []byte, extra bool) []byte {
+	src := w.m.bin[f.locals.start:f.locals.end]
+	if !extra {
+		return append(b, src...)
+	}
+	r := &reader{b: w.m.bin, pos: f.locals.start, end: f.locals.end}
+	groups := r.u32()
+	b = appendU32(b, groups+1)
+	b = append(b, w.m.bin[r.pos:f.locals.end]...)
+	return append(b, 1, valI32)
+}
+
+// enter counts the frame and looks at both counters.
+func (w *rewriter) enter(f *function, b []byte) []byte {
+	a := &asm{w: w, b: b}
+	a.get(w.stack).i64(f.stackCost()).op(opI64Sub).set(w.stack)
+	if f.firstLoop >= 0 && f.loops[f.firstLoop].calls {
+		return a.b // its head looks
+	}
+	return a.checkBoth().b
+}
+
+// leave settles what the function owes. Results of the body stay on the operand stack below.
+func (w *rewriter) leave(f *function, b []byte, spent int32) []byte {
+	a := &asm{w: w, b: b}
+	if spent >= 0 {
+		a.get(w.fuel).local(opLocalGet, spent).op(opI64ExtendU, opI64Sub).set(w.fuel)
+	}
+	if f.calls {
+		a.get(w.stack).i64(f.stackCost()).op(opI64Add).set(w.stack)
+	}
+	return a.b
+}
+
+// charge takes the charge of a unit from the fuel.
+func (w *rewriter) charge(f *function, b []byte, u, spent int32) []byte {
+	a := &asm{w: w, b: b}
+	cost := int64(f.units[u].charge)
+	switch {
+	case cost == 0:
+	case f.inLocal(u):
+		a.local(opLocalGet, spent).i32(cost).op(opI32Add).local(opLocalSet, spent)
+	default:
+		a.get(w.fuel).i64(cost).op(opI64Sub).set(w.fuel)
+	}
+	return a.b
+}
+
+// codeWriter copies the instructions of a function, moves indices, and charges where units begin.
+//
+// A loop that calls nothing is written as two loops, one in the other. The inner one is left for the head of the outer one when there is
+// something to settle. So the loop itself is free of calls, and a compiler can keep what it works on in registers.
+type codeWriter struct {
+	*rewriter
+	f       *function
+	b       []byte
+	copied  int      // end of what was copied
+	spent   int32    // local in which loops count, or none
+	wrap    bool     // the body is in a block of its own, which return leaves
+	doubled []uint32 // for each open block the number of loops written twice, from the outermost up to it
+}
+
+func (c *codeWriter) run() {
+	c.copied = c.f.locals.end
+	for i := range c.f.body {
+		in := &c.f.body[i]
+		u := c.f.unitAt[i]
+		c.instruction(in, u)
+		if u < 0 {
+			continue
+		}
+		c.upTo(in.end)
+		c.b = c.charge(c.f, c.b, u, c.spent)
+		if in.op == opLoop {
+			c.head(in, u)
+		}
+	}
+	c.upTo(c.f.body[len(c.f.body)-1].end)
+}
+
+// upTo copies what comes before a place in the module.
+func (c *codeWriter) upTo(end int) {
+	c.b = append(c.b, c.m.bin[c.copied:end]...)
+	c.copied = end
+}
+
+// replace copies what comes before an instruction and appends others in its place.
+func (c *codeWriter) replace(in *instr, other []byte) {
+	c.upTo(in.start)
+	c.b = append(c.b, other...)
+	c.copied = in.end
+}
+
+func (c *codeWriter) instruction(in *instr, u int32) {
+	switch in.op {
+	case opBlock, opIf:
+		c.doubled = append(c.doubled, c.doubled[len(c.doubled)-1])
+	case opLoop:
+		n := c.doubled[len(c.doubled)-1]
+		if c.f.inLocal(u) {
+			n++
+			c.outerLoop(in)
+		}
+		c.doubled = append(c.doubled, n)
+	case opEnd:
+		c.end(in)
+	case opBr, opBrIf:
+		if l := c.label(in.imm); l != in.imm {
+			c.replace(in, appendU32([]byte{in.op}, l))
+		}
+	case opBrTable:
+		c.table(in)
+	case opReturn:
+		if c.wrap {
+			depth := uint32(len(c.doubled)-1) + c.doubled[len(c.doubled)-1]
+			c.replace(in, appendU32([]byte{opBr}, depth))
+		}
+	case opCall, opRefFunc:
+		c.replace(in, appendU32([]byte{in.op}, c.moveFunc(in.imm)))
+	case opMemoryGrow:
+		c.replace(in, c.callHelper(&c.helpers.grow))
+	case opMiscPrefix:
+		c.bulk(in)
+	}
+}
+
+// outerLoop begins the outer one of two loops.
+func (c *codeWriter) outerLoop(in *instr) {
+	c.upTo(in.end)
+	a := &asm{w: c.rewriter, b: c.b}
+	a.local(opLocalGet, c.spent).i32(settleAt).op(opI32GtU, opIf, blockEmpty)
+	a.local(opLocalGet, c.spent).call(c.helpers.pay).i32(0).local(opLocalSet, c.spent).op(opEnd)
+	c.b = append(a.b, c.m.bin[in.start:in.end]...)
+}
+
+// head looks at the fuel at the head of a loop; one that calls nothing goes to its outer loop if it has spent enough.
+func (c *codeWriter) head(in *instr, u int32) {
+	params, _ := c.f.arity(in.bt)
+	a := &asm{w: c.rewriter, b: c.b}
+	switch {
+	case c.f.inLocal(u) && params > 0:
+		a.local(opLocalGet, c.spent).i32(settleAt).op(opI32GtU, opBrIf, 1)
+	case c.f.inLocal(u): // the same; wazero compiles it to fewer instructions
+		a.local(opLocalGet, c.spent).i32(settleAt).op(opI32GtU, opIf, blockEmpty, opBr, 2, opEnd)
+	case c.f.units[u].loop == c.f.firstLoop:
+		a.checkBoth()
+	default:
+		a.checkFuel()
+	}
+	c.b = a.b
+}
+
+// end closes a block, and both loops if there are two.
+func (c *codeWriter) end(in *instr) {
+	last := len(c.doubled) - 1
+	if last > 0 && c.doubled[last] != c.doubled[last-1] {
+		c.upTo(in.end)
+		c.b = append(c.b, opEnd)
+	}
+	c.doubled = c.doubled[:last]
+}
+
+// label moves a label past the loops that are written twice.
+func (c *codeWriter) label(l uint32) uint32 {
+	last := len(c.doubled) - 1
+	return l + c.doubled[last] - c.doubled[last-int(l)]
+}
+
+func (c *codeWriter) table(in *instr) {
+	if c.doubled[len(c.doubled)-1] == 0 {
+		return
+	}
+	r := &reader{b: c.m.bin, pos: int(in.imm), end: in.end}
+	out := appendU32([]byte{opBrTable}, uint32(in.bt))
+	for range in.bt + 1 {
+		out = appendU32(out, c.label(r.u32()))
+	}
+	c.replace(in, out)
+}
+
+// bulk charges for instructions on memory and tables.
+func (c *codeWriter) bulk(in *instr) {
+	switch in.sub {
+	case miscMemoryCopy:
+		c.replace(in, c.callHelper(&c.helpers.copy))
+	case miscMemoryFill:
+		c.replace(in, c.callHelper(&c.helpers.fill))
+	case miscMemoryInit:
+		c.upTo(in.start)
+		c.b = append(c.b, c.callHelper(&c.helpers.init)...)
+	case miscTableInit, miscTableCopy, miscTableGrow, miscTableFill:
+		c.upTo(in.start)
+		c.b = append(c.b, c.callHelper(&c.helpers.elements)...)
+	}
+}
+
+func (c *codeWriter) callHelper(h *uint32) []byte { return appendU32([]byte{opCall}, c.need(h)) }
