@@ -255,7 +255,7 @@ func (e *Engine) single(id, title string, inv *incident.Invocation) (*Source, *a
 		"runbook": id, "version": 1, "title": literal(title),
 		"steps": []any{map[string]any{
 			"id": "act", "uses": fmt.Sprintf("%s/%s@%s", inv.Plugin, inv.Action, major), "connector": inv.Connector, "with": literals(inv.Parameters),
-			"retry": map[string]any{"attempts": 300, "delay": "1s", "backoff": 2, "max_delay": "5m", "on": []string{"timeout", "unavailable", "rate_limited", "trap", "limit"}},
+			"retry": map[string]any{"attempts": 100, "delay": "1s", "backoff": 2, "max_delay": "15m", "on": []string{"timeout", "unavailable", "rate_limited", "trap", "limit"}},
 		}},
 	})
 	if err != nil {
