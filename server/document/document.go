@@ -22,6 +22,8 @@ import (
 const (
 	MaxSize  = 1 << 20 // bytes
 	MaxDepth = 48      // levels of lists and maps
+	// MaxKeys bounds the keys of all maps together: the library takes a time that grows with the square of their number.
+	MaxKeys = 10_000
 )
 
 // Kind is the sort of a node.
@@ -119,7 +121,7 @@ func (s *source) checkText(data []byte) Problems {
 // checkTokens refuses the features that are left out, and depth, before the parser descends into it.
 func (s *source) checkTokens(tokens token.Tokens) Problems {
 	var out Problems
-	flow, row, line, documents := 0, 0, 0, 0
+	flow, row, line, documents, keys := 0, 0, 0, 0, 0
 	refuse := func(t *token.Token, message, hint string) {
 		if len(out) < 20 {
 			out = append(out, s.at(t.Position.Line, t.Position.Column, message, hint))
@@ -152,6 +154,12 @@ func (s *source) checkTokens(tokens token.Tokens) Problems {
 			flow--
 		case token.SequenceEntryType:
 			row++
+		case token.MappingValueType:
+			keys++
+		}
+		if keys > MaxKeys {
+			refuse(t, fmt.Sprintf("the file has more than %d keys", MaxKeys), "split it")
+			return out
 		}
 		if flow > MaxDepth || row > MaxDepth || t.Position.IndentLevel > 2*MaxDepth {
 			refuse(t, fmt.Sprintf("nested deeper than %d levels", MaxDepth), "")
