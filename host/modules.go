@@ -30,7 +30,6 @@ type moduleStore struct {
 
 	mu      sync.Mutex
 	modules map[string]*loadedModule // by digest
-	closed  bool
 }
 
 // loadedModule is compiled code in memory. Its fields belong to moduleStore.mu, except that those from engine to err are

@@ -31,9 +31,8 @@ type ready struct {
 }
 
 type demoFlags struct {
-	data             string
-	asJSON, noAlarm  bool
-	keep, exit, full bool
+	data                  string
+	asJSON, noAlarm, exit bool
 }
 
 func demoCommand() *cobra.Command {

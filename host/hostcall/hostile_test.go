@@ -65,7 +65,9 @@ func TestFetchFaults(t *testing.T) {
 			w.Header().Set("Content-Encoding", "gzip")
 			_, _ = io.WriteString(w, "this is no gzip")
 		}, 0, abi.Unavailable},
-		{"redirect that is not granted", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://evil.test/", 302) }, 302, ""},
+		{"redirect that is not granted", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://evil.test/", http.StatusFound)
+		}, 302, ""},
 		{"endless header", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 1<<20)) }, 0, abi.Unavailable},
 		{"closed at once", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 0, abi.Unavailable},
 		{"no HTTP", func(w http.ResponseWriter, _ *http.Request) {

@@ -21,8 +21,6 @@ type plan struct {
 	secrets  map[string]secret.Ref
 	rights   map[string]granted
 	kv       string // id of the capability for kv
-	grant    string // digests …
-	config   string
 
 	mu       sync.Mutex
 	redactor *secret.Redactor

@@ -35,7 +35,7 @@ func TestUIDsSortByTimeAndDiffer(t *testing.T) {
 			t.Fatalf("%q", uid)
 		}
 	}
-	if alarm.NewUID(now) == alarm.NewUID(now) {
+	if a, b := alarm.NewUID(now), alarm.NewUID(now); a == b {
 		t.Error("two UIDs of one time are equal")
 	}
 }

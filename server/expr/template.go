@@ -2,6 +2,7 @@ package expr
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -108,7 +109,8 @@ func (e *Env) compileAt(text string, start, end int) (*Program, error) {
 		return nil, &Error{Source: text, Offset: start, Message: "the expression is empty"}
 	}
 	p, err := e.Compile(trimmed)
-	if problem, ok := err.(*Error); ok {
+	var problem *Error
+	if errors.As(err, &problem) {
 		problem.Source, problem.Offset = text, problem.Offset+start
 	}
 	return p, err

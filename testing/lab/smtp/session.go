@@ -2,6 +2,7 @@ package smtpsink
 
 import (
 	"crypto/subtle"
+	"errors"
 	"io"
 	"strings"
 
@@ -82,8 +83,9 @@ func (ss *session) Data(r io.Reader) error {
 	m.Code = 250
 	if err != nil {
 		m.Code = 0
-		if e, ok := err.(*smtp.SMTPError); ok {
-			m.Code = e.Code
+		var reply *smtp.SMTPError
+		if errors.As(err, &reply) {
+			m.Code = reply.Code
 		}
 	}
 	m.Attempt, m.Duplicate = ss.s.count(m.MessageID, m.Accepted)
@@ -94,7 +96,7 @@ func (ss *session) Data(r io.Reader) error {
 // done hangs up if that is what err says; what the library writes from there on goes nowhere. It comes last, so that a client
 // that sees the end finds everything noted.
 func (ss *session) done(err error) error {
-	if err == errHungUp {
+	if errors.Is(err, errHungUp) {
 		_ = ss.conn.Conn().Close()
 	}
 	return err

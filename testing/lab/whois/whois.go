@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -144,7 +145,7 @@ func (s *Server) Control() http.Handler {
 func (s *Server) serve(ctx context.Context, c net.Conn) {
 	_ = c.SetReadDeadline(time.Now().Add(patience)) // a socket deadline is on the system's clock
 	line, err := bufio.NewReader(io.LimitReader(c, MaxQuery+2)).ReadSlice('\n')
-	if err != nil && (err != io.EOF || len(line) == 0) {
+	if err != nil && (!errors.Is(err, io.EOF) || len(line) == 0) {
 		return
 	}
 	q, err := ParseQuery(string(line))

@@ -111,8 +111,8 @@ func (t Type) fit(v any) (any, bool) {
 	case time.Time:
 		// datetime counts in 1/300 seconds
 		day := x.UTC().Truncate(24 * time.Hour)
-		ticks := (x.Sub(day)*300 + time.Second/2) / time.Second
-		return day.Add(ticks * time.Second / 300), t == DateTime
+		ticks := int64((x.Sub(day)*300 + time.Second/2) / time.Second)
+		return day.Add(time.Duration(ticks) * time.Second / 300), t == DateTime
 	case string:
 		return x, t == NVarChar
 	case fmt.Stringer:
