@@ -2,10 +2,15 @@ package server
 
 import (
 	"context"
+	"errors"
+	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/riposte-soar/riposte/host"
 	"github.com/riposte-soar/riposte/host/bundle"
+	"github.com/riposte-soar/riposte/host/hostcall"
 )
 
 // installer runs actions whose plugins are compiled: an action that comes before its plugin is ready waits for it, and its time begins then.
@@ -51,4 +56,31 @@ func (i *installer) install(ctx context.Context, b *bundle.Bundle) error {
 	}
 	close(one.ended)
 	return one.err
+}
+
+// CompilePlugins compiles every plugin that a server with this configuration would have, into its cache, so that its start is quick.
+func CompilePlugins(ctx context.Context, c Config, progress func(plugin string, took time.Duration)) (err error) {
+	all, err := OpenPlugins(c.Plugins.Dir)
+	if err != nil {
+		return err
+	}
+	cache, err := cacheDir(c)
+	if err != nil {
+		return err
+	}
+	services := hostcall.NewServices(hostcall.ServicesOptions{})
+	defer services.Close()
+	h, err := host.New(host.Options{CacheDir: cache, Services: services})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.Close()) }()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		began := time.Now()
+		if err := h.Install(ctx, all[name]); err != nil {
+			return err
+		}
+		progress(all[name].Name(), time.Since(began))
+	}
+	return nil
 }

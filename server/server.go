@@ -19,7 +19,9 @@ import (
 	"github.com/riposte-soar/riposte/host/bundle"
 	"github.com/riposte-soar/riposte/host/hostcall"
 	"github.com/riposte-soar/riposte/host/secret"
+	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/plugins"
+	"github.com/riposte-soar/riposte/server/alarm"
 	"github.com/riposte-soar/riposte/server/api"
 	"github.com/riposte-soar/riposte/server/engine"
 	"github.com/riposte-soar/riposte/server/intake/syslog"
@@ -117,7 +119,7 @@ func (s *Server) openHost() error {
 	}
 	services := hostcall.NewServices(hostcall.ServicesOptions{Network: policy, Secrets: sources, KV: &kv{store: s.store, now: s.o.Now}, Now: s.o.Now, Log: s.o.Log})
 	s.cleanup = append(s.cleanup, func() error { services.Close(); return nil })
-	cache, err := s.cacheDir()
+	cache, err := cacheDir(s.o.Config)
 	if err != nil {
 		return err
 	}
@@ -130,13 +132,13 @@ func (s *Server) openHost() error {
 }
 
 // cacheDir is where compiled modules lie: they depend on the modules only, so servers of one user share them.
-func (s *Server) cacheDir() (string, error) {
-	if s.o.Cache != "" {
-		return s.o.Cache, nil
+func cacheDir(c Config) (string, error) {
+	if c.Cache != "" {
+		return c.Cache, nil
 	}
 	user, err := os.UserCacheDir()
 	if err != nil {
-		return filepath.Join(s.o.Data, "cache"), nil
+		return filepath.Join(c.Data, "cache"), nil
 	}
 	return filepath.Join(user, "riposte", "modules"), os.MkdirAll(filepath.Join(user, "riposte"), 0o700)
 }
@@ -206,7 +208,7 @@ func (s *Server) listenSyslog() error {
 	if c.UDP == "" && c.TCP == "" && c.TLS == "" {
 		return nil
 	}
-	o := syslog.Options{UDP: c.UDP, TCP: c.TCP, TLS: c.TLS, Sink: s.engine, Now: s.o.Now, Log: s.o.Log, Counters: s.api.Syslog()}
+	o := syslog.Options{UDP: c.UDP, TCP: c.TCP, TLS: c.TLS, Sink: &gate{s}, Now: s.o.Now, Log: s.o.Log, Counters: s.api.Syslog()}
 	if c.TLS != "" {
 		cert, err := tls.LoadX509KeyPair(c.Cert, c.Key)
 		if err != nil {
@@ -246,6 +248,22 @@ func (s *Server) warm(ctx context.Context) {
 			s.o.Progress(b.Name(), s.o.Now().Sub(began))
 		}
 	}
+}
+
+// gate lets alarms of listeners through to the engine, and holds them back – so that the socket is not read – while the disk is nearly full.
+type gate struct{ s *Server }
+
+// Accept implements intake.Sink.
+func (g *gate) Accept(ctx context.Context, a *alarm.Alarm, done func(error)) {
+	for g.s.ready() != nil {
+		select {
+		case <-ctx.Done():
+			done(abi.NewFault(abi.Unavailable, "the disk is nearly full", "make room; riposte takes alarms again by itself"))
+			return
+		case <-time.After(time.Second):
+		}
+	}
+	g.s.engine.Accept(ctx, a, done)
 }
 
 // ready says why the server cannot do its work now, or nil.

@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/riposte-soar/riposte/server"
 	"github.com/riposte-soar/riposte/server/api"
 )
 
@@ -34,7 +36,16 @@ func pluginCommand(c *client) *cobra.Command {
 		}
 		return c.show(p, func(w *tabwriter.Writer) { showPlugin(w, &p) })
 	}}
-	cmd.AddCommand(ls, show)
+	var config server.Config
+	compile := &cobra.Command{Use: "compile", Short: "Compile the plugins of this machine into the cache, so that the next start is quick", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return server.CompilePlugins(cmd.Context(), config, func(plugin string, took time.Duration) {
+				fmt.Fprintf(c.writer(), "%-24s %s\n", plugin, took.Round(time.Millisecond))
+			})
+		}}
+	compile.Flags().StringVar(&config.Cache, "cache", "", "folder of compiled modules (default in the user's cache)")
+	compile.Flags().StringVar(&config.Plugins.Dir, "plugins", "", "folder of plugin packages beside the built-in ones")
+	cmd.AddCommand(ls, show, compile)
 	return cmd
 }
 

@@ -82,7 +82,7 @@ func newRoot() *cobra.Command {
 	flags.BoolVar(&c.json, "json", false, "the same as -o json")
 	root.AddGroup(&cobra.Group{ID: "run", Title: "Run Riposte:"}, &cobra.Group{ID: "work", Title: "Work with it:"}, &cobra.Group{ID: "look", Title: "See what is there:"})
 	for group, list := range map[string][]*cobra.Command{
-		"run":  {serveCommand(), demoCommand(), checkCommand()},
+		"run":  {serveCommand(), demoCommand(), checkCommand(), secretCommand(c)},
 		"work": {alarmCommand(c), incidentCommand(c), runCommand(c), approveCommand(c), denyCommand(c), approvalCommand(c), containmentCommand(c)},
 		"look": {pluginCommand(c), connectorCommand(c), runbookCommand(c), tapeCommand(c)},
 	} {

@@ -97,6 +97,9 @@ func (s *Server) explain(ctx context.Context, data []byte) []Explanation {
 
 // accept takes every alarm of a body in, and waits until all are on disk.
 func (s *Server) accept(ctx context.Context, contentType, peer string, data []byte) (Accepted, error) {
+	if err := s.o.Ready(); err != nil {
+		return Accepted{}, abi.NewFault(abi.Unavailable, err.Error(), "send the alarms again later; nothing of them was stored")
+	}
 	list, fault := intake.DecodeBody(s.o.Now(), alarm.Intake{Source: alarm.HTTP, Peer: peer}, contentType, data)
 	if fault != nil {
 		return Accepted{}, fault
