@@ -1,11 +1,17 @@
 package schemas
 
-// Nearest gives the candidate that differs least from word by single letters (inserted, left out, changed or swapped), or "" if none is near
+import "strings"
+
+// Nearest gives the candidate that differs least from word by single letters (inserted, left out, changed or swapped; capitals count little), or "" if none is near
 // enough to be what was meant.
 func Nearest(word string, candidates []string) string {
 	best, distance := "", max(len(word)/3+1, 2)
 	for _, c := range candidates {
-		if d := editDistance(word, c, distance+1); d < distance || (d == distance && best != "" && c < best) {
+		d := editDistance(strings.ToLower(word), strings.ToLower(c), distance+1)
+		if d == 0 && word != c {
+			d = 1
+		}
+		if d < distance || (d == distance && best != "" && c < best) {
 			best, distance = c, d
 		}
 	}

@@ -201,7 +201,25 @@ func (r *reader) refuse(t *token.Token, message, hint string) *Node {
 }
 
 func (r *reader) make(kind Kind, t *token.Token, scalar any) *Node {
-	return &Node{Kind: kind, Line: t.Position.Line, Column: t.Position.Column, Scalar: scalar, src: r.src, style: t.Type}
+	return &Node{Kind: kind, Line: t.Position.Line, Column: r.src.column(t), Scalar: scalar, src: r.src, style: t.Type}
+}
+
+// column is where a token begins. The library counts the blanks behind plain text as if they stood before it.
+func (s *source) column(t *token.Token) int {
+	line, column := t.Position.Line, t.Position.Column
+	word, _, _ := strings.Cut(t.Value, " ")
+	word, _, _ = strings.Cut(word, "\n")
+	if t.Type == token.SingleQuoteType || t.Type == token.DoubleQuoteType || t.Type == token.LiteralType || t.Type == token.FoldedType ||
+		word == "" || line < 1 || line > len(s.lines) {
+		return column
+	}
+	text := []rune(s.lines[line-1])
+	for c := min(column, len(text)); c >= 1; c-- {
+		if strings.HasPrefix(string(text[c-1:]), word) {
+			return c
+		}
+	}
+	return column
 }
 
 func (r *reader) node(n ast.Node, depth int) *Node {
@@ -260,8 +278,8 @@ func (r *reader) integer(n *ast.IntegerNode, t *token.Token) *Node {
 func (r *reader) mapping(t *token.Token, values []*ast.MappingValueNode, depth int) *Node {
 	out := r.make(Map, t, nil)
 	if len(values) > 0 && t.Type != token.MappingStartType {
-		first := values[0].Key.GetToken().Position
-		out.Line, out.Column = first.Line, first.Column
+		first := values[0].Key.GetToken()
+		out.Line, out.Column = first.Position.Line, r.src.column(first)
 	}
 	seen := make(map[string]*token.Token, len(values))
 	for _, v := range values {
@@ -276,7 +294,7 @@ func (r *reader) mapping(t *token.Token, values []*ast.MappingValueNode, depth i
 			continue
 		}
 		seen[key] = kt
-		out.Members = append(out.Members, Member{key, kt.Position.Line, kt.Position.Column, r.node(v.Value, depth+1)})
+		out.Members = append(out.Members, Member{key, kt.Position.Line, r.src.column(kt), r.node(v.Value, depth+1)})
 	}
 	return out
 }

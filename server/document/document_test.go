@@ -77,6 +77,8 @@ func TestAllProblems(t *testing.T) {
 func TestPlaces(t *testing.T) {
 	for _, text := range []string{
 		"a: plain @ text\n",
+		"a: blanks behind @   \n",
+		"- a: {b: blanks behind @   }\n",
 		"a: 'it''s @ quoted'\n",
 		"a: \"tab\\t \\u00e9\\x41 \\\"@\\\" x\"\n",
 		"a: ünïcode @\n",

@@ -6,10 +6,22 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+
+	"github.com/riposte-soar/riposte/schemas"
 )
 
 // maxSchemaNodes bounds what a schema may unfold to through references.
 const maxSchemaNodes = 20_000
+
+// Alarm is the type of an alarm as a document, from schemas/alarm.schema.json.
+func Alarm() (*Type, error) { return alarm() }
+
+// alarm reads it once: it is large, and every load of rules or runbooks needs it.
+var alarm = sync.OnceValues(func() (*Type, error) {
+	source, _ := schemas.Source("alarm")
+	return FromSchema(source)
+})
 
 // FromSchema reads a JSON Schema (draft 2020-12 or 7) as a type. What a type cannot say (ranges, patterns, alternatives of different
 // kinds) is left out; references inside the document are followed, recursive ones read as Any. Empty input is Any.

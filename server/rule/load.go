@@ -78,8 +78,7 @@ var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
 // Load reads, checks and compiles rules and templates. What is wrong comes back as Problems, all of it, sorted by place; what is free of
 // problems is in the set.
 func Load(files []File, opts Options) (*Set, document.Problems) {
-	source, _ := schemas.Source("alarm")
-	alarm, err := expr.FromSchema(source)
+	alarm, err := expr.Alarm()
 	if err != nil {
 		return nil, document.Problems{{File: "alarm.schema.json", Message: err.Error()}}
 	}

@@ -70,7 +70,11 @@ func findField(path string, alarm *expr.Type) (f *field, near string) {
 		next, ok := f.t.Field(head)
 		if !ok {
 			if n := schemas.Nearest(head, f.t.Fields()); n != "" {
-				near = fmt.Sprintf("did you mean %q?", strings.TrimSuffix(path, rest)+n)
+				near = strings.TrimSuffix(path, rest) + n
+				if whole, _ := findField(strings.TrimSuffix(near+"."+tail, "."), alarm); whole != nil && tail != "" {
+					near += "." + tail
+				}
+				near = fmt.Sprintf("did you mean %q?", near)
 			}
 			return nil, near
 		}

@@ -47,8 +47,11 @@ func (s *Set) All() []*Runbook {
 // Load reads, checks and compiles runbooks. They may call each other. What is wrong comes back as Problems, all of it, sorted by place; a
 // runbook with problems, or that calls one, is not in the set, the others are.
 func Load(files []File, catalog Catalog, opts Options) (*Set, document.Problems) {
-	l := &loader{catalog: catalog, opts: opts, books: map[string]*book{}, specs: map[*abi.Action]*spec{}}
-	l.alarm = alarmType()
+	alarm, err := expr.Alarm()
+	if err != nil {
+		return &Set{}, document.Problems{{File: "alarm.schema.json", Message: err.Error()}}
+	}
+	l := &loader{catalog: catalog, opts: opts, alarm: alarm, books: map[string]*book{}, specs: map[*abi.Action]*spec{}}
 	for _, f := range files {
 		l.read(f)
 	}
@@ -64,16 +67,6 @@ func Load(files []File, catalog Catalog, opts Options) (*Set, document.Problems)
 	}
 	l.problems.Sort()
 	return set, l.problems
-}
-
-// alarmType is the type of an alarm; Any as long as its schema says nothing.
-func alarmType() *expr.Type {
-	source, _ := schemas.Source("alarm")
-	t, err := expr.FromSchema(source)
-	if err != nil {
-		return expr.Of(expr.Any)
-	}
-	return t
 }
 
 type loader struct {
