@@ -17,8 +17,6 @@ type function struct {
 	loop      int32 // innermost, while reading
 	maxHeight int
 	calls     bool
-	straight  bool  // no branch and no call yet, while reading
-	firstLoop int32 // loop that every call of the function enters before it calls another, or none
 }
 
 // frame is an open block.
@@ -63,7 +61,7 @@ func (f *function) read(i int) error {
 	f.typ = m.types[m.funcs[m.numImpFunc+i]]
 	f.body, f.unitAt, f.frames = f.body[:0], f.unitAt[:0], f.frames[:0]
 	f.units, f.edges, f.loops, f.loop = f.units[:0], f.edges[:0], f.loops[:0], none
-	f.maxHeight, f.calls, f.straight, f.firstLoop = 0, false, true, none
+	f.maxHeight, f.calls = 0, false
 	r := &reader{b: m.bin, pos: m.bodies[i].start, end: m.bodies[i].end, section: "code"}
 	f.readLocals(r)
 	cur, height := f.newUnit(none), 0
@@ -134,7 +132,6 @@ func (f *function) step(r *reader, in *instr, cur int32, height *int) int32 {
 	if !top.dead {
 		f.units[cur].charge += uint32(in.cost)
 	}
-	f.straight = f.straight && (in.op < opIf || in.op > opCallIndirect)
 	switch in.op {
 	case opBlock, opLoop, opIf:
 		return f.open(in, cur, height)
@@ -212,9 +209,6 @@ func (f *function) open(in *instr, cur int32, height *int) int32 {
 	switch {
 	case in.op == opLoop:
 		f.enterLoop()
-		if f.straight && f.firstLoop < 0 {
-			f.firstLoop = f.loop
-		}
 		return f.newUnit(none)
 	case in.op == opIf && !dead:
 		return f.after(cur)

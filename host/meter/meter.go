@@ -7,9 +7,9 @@
 //
 // # What is charged
 //
-// Code is charged by basic block: when a block is entered, the cost of all its instructions is added up. A block of at most 16 units
-// that can run only after another one, and at most once for each time the other one runs, is charged together with that other one
-// even if a branch goes around it. Costs, in units of fuel:
+// Code is charged by basic block. A block whose charge is at most 64 is paid by the blocks that can run right before it, each of which
+// pays for the dearest of those that can follow; heads of loops, and blocks that are entered from inside a loop and from outside, pay
+// for themselves. So fuel is a bound of what ran, not an exact count: at most 64 units for each block too much. Costs, in units of fuel:
 //
 //	0    block, loop, else, end, nop
 //	1    every other instruction that is not listed here
@@ -35,9 +35,9 @@
 // the guest by panicking out of the imported function. If it returns a negative number the guest traps. Fuel is zero in a new
 // instance, so the host is asked before anything runs, a start function included.
 //
-// Loops count in a local and settle with the global every few thousand units and when the function returns. Fuel read from outside is
-// therefore late by at most that much for each active call that is inside a loop, and a guest that ends by a trap keeps this small
-// debt. The total of a call is a function of the module, its input and what the host answered, never of the size of the slices.
+// Loops that call nothing count in a local and settle with the global every few thousand units and when the function returns. A guest
+// that ends by a trap inside of such a loop, or a host function that reads the fuel, sees it without that small debt. What a call has
+// spent is a function of the module, its input and what the host answered, never of the size of the slices.
 //
 // # Stack
 //
@@ -45,6 +45,11 @@
 // operand at the deepest point of the operand stack. It is an estimate of what a compiler needs. Functions that call nothing are not
 // counted. Below zero the module calls [ImportOverflow], and traps if that returns. After a trap or a panic of a host function the
 // counter is not wound back: set it to the limit, or drop the instance, before the next call.
+//
+// # Debugging
+//
+// The name section is kept up, so traces name functions, the injected ones included. DWARF sections are dropped, since code has moved:
+// a trace has no source lines.
 package meter
 
 import "fmt"

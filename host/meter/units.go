@@ -1,7 +1,7 @@
 package meter
 
 // pushUpTo is the charge up to which a unit is paid by the units before it.
-const pushUpTo = 32
+const pushUpTo = 64
 
 // unit is a basic block: code that is entered at its begin only and left at its end.
 type unit struct {

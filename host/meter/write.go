@@ -47,9 +47,6 @@ func (w *rewriter) writeLocals(f *function, b []byte, extra bool) []byte {
 func (w *rewriter) enter(f *function, b []byte) []byte {
 	a := &asm{w: w, b: b}
 	a.get(w.stack).i64(f.stackCost()).op(opI64Sub).set(w.stack)
-	if f.firstLoop >= 0 && f.loops[f.firstLoop].calls {
-		return a.b // its head looks
-	}
 	return a.checkBoth().b
 }
 
@@ -175,8 +172,6 @@ func (c *codeWriter) head(in *instr, u int32) {
 		a.local(opLocalGet, c.spent).i32(settleAt).op(opI32GtU, opBrIf, 1)
 	case c.f.inLocal(u): // the same; wazero compiles it to fewer instructions
 		a.local(opLocalGet, c.spent).i32(settleAt).op(opI32GtU, opIf, blockEmpty, opBr, 2, opEnd)
-	case c.f.units[u].loop == c.f.firstLoop:
-		a.checkBoth()
 	default:
 		a.checkFuel()
 	}
