@@ -8,7 +8,7 @@ import (
 )
 
 // page makes an HTML document of simple Markdown: headings (#), lists (- and 1.), quotes (>), rules (---), code (``` and `), emphasis (* ** _),
-// links to http, https and mailto if they are wanted, and paragraphs. HTML in it is text, and so is a character behind the mark literal.
+// tables (| a | b |), links to http, https and mailto if they are wanted, and paragraphs. HTML in it is text, and so is a character behind the mark literal.
 func page(markdown string, links bool) string {
 	w := &writer{links: links}
 	if !links {
@@ -58,6 +58,8 @@ func (w *writer) blocks(all []string) {
 			all = all[1:]
 		case strings.HasPrefix(line, ">"):
 			all = w.while("blockquote", "", all, func(l string) (string, bool) { return strings.CutPrefix(l, ">") })
+		case strings.HasPrefix(line, "|"):
+			all = w.table(all)
 		case isItem(bullet, line):
 			all = w.while("ul", "li", all, bullet)
 		case isItem(numbered, line):
@@ -117,7 +119,46 @@ func isItem(take func(string) (string, bool), line string) bool {
 
 func beginsBlock(line string) bool {
 	return strings.HasPrefix(line, "#") || strings.HasPrefix(line, "```") || strings.HasPrefix(line, ">") ||
-		isItem(bullet, line) || isItem(numbered, line) || len(line) >= 3 && strings.Trim(line, "-") == ""
+		strings.HasPrefix(line, "|") || isItem(bullet, line) || isItem(numbered, line) || len(line) >= 3 && strings.Trim(line, "-") == ""
+}
+
+// table writes the lines that begin with a bar. The first is the head, if a line of dashes follows it; an empty head is left out.
+func (w *writer) table(all []string) []string {
+	w.out.WriteString("<table>\n")
+	row := func(line, tag string) {
+		w.out.WriteString("<tr>")
+		for _, cell := range cells(line) {
+			w.out.WriteString("<" + tag + ">" + w.inline(cell) + "</" + tag + ">")
+		}
+		w.out.WriteString("</tr>\n")
+	}
+	if len(all) > 1 && strings.Contains(all[1], "-") && strings.Trim(all[1], "|-: \t") == "" {
+		if strings.Trim(all[0], "| \t") != "" {
+			row(all[0], "th")
+		}
+		all = all[2:]
+	}
+	for len(all) > 0 && strings.HasPrefix(strings.TrimSpace(all[0]), "|") {
+		row(all[0], "td")
+		all = all[1:]
+	}
+	w.out.WriteString("</table>\n")
+	return all
+}
+
+// cells cuts a line at its bars.
+func cells(line string) []string {
+	rest := strings.TrimPrefix(strings.TrimSpace(line), "|")
+	var all []string
+	for rest != "" {
+		end := find(rest, "|")
+		if end < 0 {
+			end = len(rest)
+		}
+		all = append(all, strings.TrimSpace(rest[:end]))
+		rest = rest[min(end+1, len(rest)):]
+	}
+	return all
 }
 
 // fence writes code up to the closing fence, or the end.
