@@ -19,8 +19,8 @@ type Accepted struct {
 	UIDs     []string `json:"uids" doc:"of the alarms, in the order of the body"`
 }
 
-// paging is how lists are asked for.
-type paging struct {
+// Paging is how lists are asked for.
+type Paging struct {
 	Before string `query:"before" doc:"id of the last entry of the page before"`
 	Limit  int    `query:"limit" default:"50" minimum:"1" maximum:"1000"`
 }
@@ -36,7 +36,7 @@ func (s *Server) alarms() {
 		})
 	route(s, http.MethodGet, "/alarms", "list-alarms", "List alarms, newest first.", "alarms",
 		func(_ context.Context, in *struct {
-			paging
+			Paging
 			State string `query:"state" enum:"unparsed,unmatched,waiting,matched" doc:"only those"`
 		}) (*body[[]engine.AlarmRecord], error) {
 			return answer(s.o.Engine.Alarms(in.Before, in.Limit, func(r *engine.AlarmRecord) bool { return in.State == "" || string(r.State) == in.State }))

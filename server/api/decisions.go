@@ -39,7 +39,7 @@ func (s *Server) decisions() {
 	e := s.o.Engine
 	route(s, http.MethodGet, "/approvals", "list-approvals", "List the approvals of the newest incidents.", "approvals",
 		func(_ context.Context, in *struct {
-			paging
+			Paging
 			State string `query:"state" default:"pending" enum:"pending,granted,denied,expired,cancelled,any"`
 		}) (*body[[]ApprovalLine], error) {
 			list := []ApprovalLine{}
@@ -68,7 +68,7 @@ func (s *Server) decisions() {
 		})
 	route(s, http.MethodPost, "/approvals/{id}", "decide-approval", "Grant or deny an approval.", "approvals",
 		func(_ context.Context, in *struct {
-			actor
+			Actor
 			ID   string `path:"id"`
 			Body struct {
 				Decision string `json:"decision" enum:"grant,deny"`
@@ -80,7 +80,7 @@ func (s *Server) decisions() {
 		})
 	route(s, http.MethodGet, "/containments", "list-containments", "List what is contained.", "containments",
 		func(_ context.Context, in *struct {
-			paging
+			Paging
 			All bool `query:"all" doc:"with those that were released"`
 		}) (*body[[]*incident.Containment], error) {
 			list := []*incident.Containment{}
@@ -96,7 +96,7 @@ func (s *Server) decisions() {
 		})
 	route(s, http.MethodPost, "/containments/{id}/release", "release-containment", "Undo a containment now.", "containments",
 		func(_ context.Context, in *struct {
-			actor
+			Actor
 			ID string `path:"id"`
 		}) (*body[Done], error) {
 			return answer(Done{in.ID}, e.Release(in.ID, in.By))

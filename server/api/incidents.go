@@ -17,8 +17,8 @@ type Entry struct {
 	Text string `json:"text" doc:"what happened, in a sentence"`
 }
 
-// actor is who does something: with one token for all, people say their name.
-type actor struct {
+// Actor is who does something: with one token for all, people say their name.
+type Actor struct {
 	By string `header:"X-Riposte-User" default:"api" maxLength:"128" doc:"name of the person on whose behalf this is done; it goes on record"`
 }
 
@@ -31,7 +31,7 @@ func (s *Server) incidents() {
 	e := s.o.Engine
 	route(s, http.MethodGet, "/incidents", "list-incidents", "List incidents, newest first.", "incidents",
 		func(_ context.Context, in *struct {
-			paging
+			Paging
 			Status   string `query:"status" enum:"open,closed"`
 			Severity string `query:"severity" doc:"only those of this severity"`
 			Queue    string `query:"queue"`
@@ -56,7 +56,7 @@ func (s *Server) incidents() {
 		})
 	route(s, http.MethodPatch, "/incidents/{id}", "change-incident", "Close or open an incident again, or change its severity, queue or owner.", "incidents",
 		func(_ context.Context, in *struct {
-			actor
+			Actor
 			ID   string `path:"id"`
 			Body incident.Changed
 		}) (*body[Done], error) {
@@ -64,7 +64,7 @@ func (s *Server) incidents() {
 		})
 	route(s, http.MethodPost, "/incidents/{id}/comments", "comment", "Put a comment on record.", "incidents",
 		func(_ context.Context, in *struct {
-			actor
+			Actor
 			ID   string `path:"id"`
 			Body struct {
 				Text string `json:"text" minLength:"1" maxLength:"65536"`
@@ -74,7 +74,7 @@ func (s *Server) incidents() {
 		})
 	route(s, http.MethodPost, "/incidents/{id}/runs", "start-run", "Start a runbook on an incident.", "incidents",
 		func(_ context.Context, in *struct {
-			actor
+			Actor
 			ID   string `path:"id"`
 			Body struct {
 				Runbook string         `json:"runbook"`
@@ -86,7 +86,7 @@ func (s *Server) incidents() {
 		})
 	route(s, http.MethodPost, "/incidents/{id}/actions", "run-action", "Run one action on an incident, under the same guards, approvals and record as in a runbook.", "incidents",
 		func(_ context.Context, in *struct {
-			actor
+			Actor
 			ID   string `path:"id"`
 			Body struct {
 				Plugin     string         `json:"plugin"`
@@ -149,7 +149,7 @@ func (s *Server) runs() {
 	e := s.o.Engine
 	route(s, http.MethodGet, "/runs", "list-runs", "List the runs of the newest incidents.", "runs",
 		func(_ context.Context, in *struct {
-			paging
+			Paging
 			Status string `query:"status"`
 		}) (*body[[]RunLine], error) {
 			list := []RunLine{}
@@ -171,7 +171,7 @@ func (s *Server) runs() {
 		})
 	route(s, http.MethodPost, "/runs/{id}/cancel", "cancel-run", "End a run: nothing more of it begins, and what is at work is stopped.", "runs",
 		func(_ context.Context, in *struct {
-			actor
+			Actor
 			ID string `path:"id"`
 		}) (*body[Done], error) {
 			return answer(Done{in.ID}, e.CancelRun(in.ID, in.By))
