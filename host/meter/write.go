@@ -78,8 +78,8 @@ func (w *rewriter) charge(f *function, b []byte, u, spent int32) []byte {
 
 // codeWriter copies the instructions of a function, moves indices, and charges where units begin.
 //
-// A loop that calls nothing is written as two loops, one in the other. The inner one is left for the head of the outer one when there is
-// something to settle. So the loop itself is free of calls, and a compiler can keep what it works on in registers.
+// A loop that calls nothing is written as two loops, one in the other. The inner one is left for the outer one when there is something to
+// settle. So the loop itself is free of calls, and a compiler can keep what it works on in registers.
 type codeWriter struct {
 	*rewriter
 	f       *function
@@ -87,7 +87,7 @@ type codeWriter struct {
 	copied  int      // end of what was copied
 	spent   int32    // local in which loops count, or none
 	wrap    bool     // the body is in a block of its own, which return leaves
-	doubled []uint32 // for each open block the number of loops written twice, from the outermost up to it
+	doubled []uint32 // for each open block the number of labels added around loops, from the outermost up to it
 }
 
 func (c *codeWriter) run() {
@@ -102,7 +102,7 @@ func (c *codeWriter) run() {
 		c.upTo(in.end)
 		c.b = c.charge(c.f, c.b, u, c.spent)
 		if in.op == opLoop {
-			c.head(in, u)
+			c.head(u)
 		}
 	}
 	c.upTo(c.f.body[len(c.f.body)-1].end)
@@ -128,8 +128,7 @@ func (c *codeWriter) instruction(in *instr, u int32) {
 	case opLoop:
 		n := c.doubled[len(c.doubled)-1]
 		if c.f.inLocal(u) {
-			n++
-			c.outerLoop(in)
+			n += c.around(in)
 		}
 		c.doubled = append(c.doubled, n)
 	case opEnd:
@@ -154,41 +153,84 @@ func (c *codeWriter) instruction(in *instr, u int32) {
 	}
 }
 
-// outerLoop begins the outer one of two loops.
-func (c *codeWriter) outerLoop(in *instr) {
-	c.upTo(in.end)
-	a := &asm{w: c.rewriter, b: c.b}
-	a.local(opLocalGet, c.spent).i32(settleAt).op(opI32GtU, opIf, blockEmpty)
-	a.local(opLocalGet, c.spent).call(c.helpers.pay).i32(0).local(opLocalSet, c.spent).op(opEnd)
-	c.b = append(a.b, c.m.bin[in.start:in.end]...)
-}
+// Labels that are added around a loop that calls nothing.
+const (
+	labelsPlain  = 3 // a loop without parameters
+	labelsParams = 1 // one with parameters
+)
 
-// head looks at the fuel at the head of a loop; one that calls nothing goes to its outer loop if it has spent enough.
-func (c *codeWriter) head(in *instr, u int32) {
-	params, _ := c.f.arity(in.bt)
+// around opens what comes before the inner loop and returns the number of labels added.
+//
+//	block results          loop params results
+//	  loop                   settle if it is time
+//	    block                loop params results
+//	      loop results         br_if 1 if it is time
+//	        br_if 1 if it      …
+//	          is time        end
+//	        …              end
+//	      end
+//	      br 2
+//	    end
+//	    settle
+//	    br 0
+//	  end
+//	  unreachable
+//	end
+//
+// The first form, for loops without parameters, lets wazero put the slow path out of the way.
+func (c *codeWriter) around(in *instr) uint32 {
+	loop := c.m.bin[in.start:in.end]
+	c.upTo(in.start)
 	a := &asm{w: c.rewriter, b: c.b}
-	switch {
-	case c.f.inLocal(u) && params > 0:
-		a.local(opLocalGet, c.spent).i32(settleAt).op(opI32GtU, opBrIf, 1)
-	case c.f.inLocal(u): // the same; wazero compiles it to fewer instructions
-		a.local(opLocalGet, c.spent).i32(settleAt).op(opI32GtU, opIf, blockEmpty, opBr, 2, opEnd)
-	default:
-		a.checkFuel()
+	if params, _ := c.f.arity(in.bt); params > 0 {
+		c.b = append(a.b, loop...)
+		a = c.due().op(opIf, blockEmpty)
+		c.b = c.settle(a).op(opEnd).b
+		return labelsParams
 	}
-	c.b = a.b
+	c.b = append(a.op(opBlock).b, loop[1:]...)
+	c.b = append(c.b, opLoop, blockEmpty, opBlock, blockEmpty)
+	return labelsPlain
 }
 
-// end closes a block, and both loops if there are two.
+// due puts on the operand stack whether it is time to settle.
+func (c *codeWriter) due() *asm {
+	a := &asm{w: c.rewriter, b: c.b}
+	return a.local(opLocalGet, c.spent).i32(settleAt).op(opI32GtU)
+}
+
+func (c *codeWriter) settle(a *asm) *asm {
+	return a.local(opLocalGet, c.spent).call(c.helpers.pay).i32(0).local(opLocalSet, c.spent)
+}
+
+// head looks at the fuel at the head of a loop.
+func (c *codeWriter) head(u int32) {
+	if c.f.inLocal(u) {
+		c.b = c.due().op(opBrIf, 1).b
+		return
+	}
+	a := &asm{w: c.rewriter, b: c.b}
+	c.b = a.checkFuel().b
+}
+
+// end closes a block, and what is around a loop.
 func (c *codeWriter) end(in *instr) {
 	last := len(c.doubled) - 1
-	if last > 0 && c.doubled[last] != c.doubled[last-1] {
-		c.upTo(in.end)
-		c.b = append(c.b, opEnd)
+	if last > 0 {
+		switch c.doubled[last] - c.doubled[last-1] {
+		case labelsPlain:
+			c.upTo(in.end)
+			a := &asm{w: c.rewriter, b: append(c.b, opBr, 2, opEnd)}
+			c.b = c.settle(a).op(opBr, 0, opEnd, opUnreachable, opEnd).b
+		case labelsParams:
+			c.upTo(in.end)
+			c.b = append(c.b, opEnd)
+		}
 	}
 	c.doubled = c.doubled[:last]
 }
 
-// label moves a label past the loops that are written twice.
+// label moves a label past those that are added around loops.
 func (c *codeWriter) label(l uint32) uint32 {
 	last := len(c.doubled) - 1
 	return l + c.doubled[last] - c.doubled[last-int(l)]
