@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/riposte-soar/riposte/host/bundle"
@@ -53,6 +54,14 @@ func TestManifestsAreComplete(t *testing.T) {
 			}
 			if (a.Effect == abi.Pure) != (len(a.Uses) == 0) {
 				t.Errorf("%s: an action of effect %s uses %v", where, a.Effect, a.Uses)
+			}
+			if a.Inverse != nil {
+				for parameter, from := range a.Inverse.With {
+					// What is in doubt has no result, and must be undone all the same.
+					if strings.Contains(from, "{result.") {
+						t.Errorf("%s: inverse.with.%s takes a result", where, parameter)
+					}
+				}
 			}
 			complete(t, where+" parameters", a.Parameters)
 			complete(t, where+" result", a.Result)
