@@ -57,8 +57,8 @@ func engineVersion() string {
 }
 
 // prepare rewrites a module before it is compiled: counters bound what it does, and it begins initialised where that can be.
-func prepare(ctx context.Context, module []byte, memory int64) ([]byte, error) {
-	p, err := snapshot.Prepare(ctx, module, snapshot.Options{MemoryPages: uint32(max(memory>>16, 1))})
+func prepare(ctx context.Context, module []byte, memory int64, warm []string) ([]byte, error) {
+	p, err := snapshot.Prepare(ctx, module, snapshot.Options{MemoryPages: uint32(max(memory>>16, 1)), Warm: warm})
 	if err != nil {
 		return nil, err
 	}

@@ -73,7 +73,7 @@ func (s *moduleStore) install(ctx context.Context, b *bundle.Bundle) error {
 	if needs := b.Needs(); int64(needs.Pages)<<16 > s.engine.memory {
 		return abi.NewFault(abi.Limit, fmt.Sprintf("%s begins with %d MiB of memory, this host gives at most %d", b.Name(), needs.Pages>>4, s.engine.memory>>20), "")
 	}
-	prepared, err := prepare(ctx, file, s.engine.memory)
+	prepared, err := prepare(ctx, file, s.engine.memory, b.Warm())
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

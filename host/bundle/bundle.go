@@ -8,8 +8,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,7 +37,11 @@ type Bundle struct {
 	schemas *compiled
 	asks    Needs
 	extism  bool
+	warm    []string
 }
+
+// Warm lists exports to call, in this order, before the state is taken that invocations begin with; see abi.WarmExport. Mostly it is empty.
+func (b *Bundle) Warm() []string { return b.warm }
 
 // Extism says that the module was written for Extism and knows nothing of us: it imports none of our host modules. Its input is then the
 // parameters and not a call, its output the result itself. So a kit for another language imports at least riposte:mem/v1.
@@ -104,6 +110,10 @@ func OpenFunc(load func() ([]byte, error)) (*Bundle, error) {
 		return nil, err
 	}
 	b := &Bundle{Digest: digest(file), Manifest: *manifest, Size: len(file), load: load, schemas: checks, extism: m.extism()}
+	if e, ok := m.exports[abi.WarmExport]; ok && e.kind == kindFunction && e.typ == (signature{}) {
+		b.warm = append([]string{abi.WarmExport}, slices.Sorted(maps.Keys(manifest.Actions))...)
+		b.warm = append(b.warm, abi.WarmExport)
+	}
 	for _, l := range m.memories {
 		b.asks.Pages += l.min
 	}

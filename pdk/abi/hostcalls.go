@@ -20,6 +20,11 @@ const (
 	ModuleExtism = "extism:host/env"
 )
 
+// WarmExport is an optional export, of type () -> (), that a kit gives its modules: the first call says that the next calls of actions are
+// rehearsals – without input, without host functions, for what a language builds once and keeps – and the second that they are over. The
+// host calls it, each action, and it again, before it takes the state that every invocation begins with.
+const WarmExport = "riposte_warm"
+
 // Functions lists the host functions of every module above but ModuleMem and ModuleExtism; "http.fetch" is the name that tapes use.
 func Functions() map[string][]string {
 	return map[string][]string{

@@ -63,6 +63,12 @@ func emitEvidence(request uint64) uint64
 //go:wasmimport riposte:emit/v1 finding
 func emitFinding(request uint64) uint64
 
+// warming is on while the host rehearses the actions; see abi.WarmExport.
+var warming bool
+
+//go:wasmexport riposte_warm
+func warm() { warming = !warming }
+
 func input() []byte { return take(inputOffset()) }
 
 func output(result []byte) int32 {
