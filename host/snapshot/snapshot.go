@@ -28,7 +28,7 @@ type Options struct {
 	// Meter is passed to meter.Instrument; ExportGlobals is always set.
 	Meter meter.Options
 	// Warm names exported functions without parameters that are called once after initialisation, so that what a guest does only
-	// once is part of the state. They must get along without the host: one that calls it, or fails, is left out.
+	// once is part of the state. They must get along without the host: if one calls it, or fails, all are left out.
 	Warm []string
 	// Fuel is what initialisation and each of Warm may spend. 0 means DefaultFuel.
 	Fuel int64

@@ -167,6 +167,22 @@ func TestPrepareIsDeterministic(t *testing.T) {
 	t.Logf("module %d bytes, prepared %d bytes", len(goGuest(t)), len(a.Module))
 }
 
+// TestWarm: what a warming call did is part of the state; one that fails leaves no trace.
+func TestWarm(t *testing.T) {
+	warm, err := snapshot.Prepare(context.Background(), goGuest(t), snapshot.Options{Warm: []string{"warm"}})
+	if err != nil || !warm.Resettable {
+		t.Fatal(err, warm)
+	}
+	h := newHouse(t)
+	if got := call(t, h.instance(t, h.compile(t, warm.Module)), "warmed"); got != 1 {
+		t.Errorf("the guest was warmed %d times, not once", got)
+	}
+	failed, err := snapshot.Prepare(context.Background(), goGuest(t), snapshot.Options{Warm: []string{"warm", "fail"}})
+	if err != nil || !bytes.Equal(failed.Module, goPrepared(t).Module) {
+		t.Errorf("a warming call that failed left something behind: %v", err)
+	}
+}
+
 // TestReset runs a guest with state in globals, heap and goroutines 2,000 times.
 func TestReset(t *testing.T) {
 	p := goPrepared(t)

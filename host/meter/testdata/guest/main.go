@@ -116,6 +116,12 @@ func recurse(n int32) int32 {
 	return recurse(n-1) + 1
 }
 
+//go:wasmexport warm
+func warm() { calls++ }
+
+//go:wasmexport warmed
+func warmed() int32 { return int32(calls) }
+
 //go:wasmexport fail
 func fail() { panic("asked to fail") }
 
