@@ -13,10 +13,10 @@ BENCHTIME   ?= 1s
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build plugins demo test check format vet lint generated fuzz bench fmt clean
+.PHONY: help build plugins demo test check format vet lint generated fuzz bench bench-parts fmt clean
 
 help: ## print this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 build: plugins ## build the plugins and bin/riposte
 	$(GO) build -o bin/riposte ./cmd/riposte
@@ -25,6 +25,7 @@ plugins: ## build the plugins that changed, into plugins/dist
 	$(GO) run ./plugins/build
 
 demo: build ## run the demo: simulated vendors and one real incident
+	bin/riposte plugin compile
 	bin/riposte demo
 
 # Of a package that passes, one line, and what it could not test; of one that fails, everything.
@@ -57,7 +58,10 @@ fuzz: plugins ## fuzz each target for FUZZTIME (10s)
 	@grep -rHoE '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' . | sed -E 's#/[^/]*:func # #' | while read -r dir target; do \
 	  $(GO) test "$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) || { echo "FAILED: $$target in $$dir"; exit 1; }; done
 
-bench: plugins ## run the benchmarks (BENCH=regexp, BENCHTIME=1s)
+bench: build ## measure the whole path against a bare program (BENCHFLAGS)
+	$(GO) run ./testing/bench $(BENCHFLAGS)
+
+bench-parts: plugins ## run the benchmarks of the packages (BENCH=regexp, BENCHTIME=1s)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem \
 	  $$(grep -rlE '^func Benchmark' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 

@@ -117,8 +117,8 @@ func wall(f file, i imported) string {
 		return "the lab is for cmd, testing and tests"
 	case within(f.dir, "pdk/go") && i.path != "pdk/abi" && i.path != f.dir:
 		return "a kit imports pdk/abi only"
-	case plugin && !within(i.path, "pdk") && !f.test:
-		return "a plugin imports pdk/abi and its kit only"
+	case plugin && !within(i.path, "pdk") && !within(i.path, "plugins") && !f.test:
+		return "a plugin imports pdk/abi, its kit, and what plugins share"
 	}
 	return ""
 }
