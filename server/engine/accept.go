@@ -39,7 +39,9 @@ type AlarmRecord struct {
 
 // Accept takes an alarm in: it is stored, matched, and what it sets off is planned, all in one commit. done is called when that is on disk.
 // Accept blocks while the store's queue is full; that is the back-pressure on listeners.
-func (e *Engine) Accept(ctx context.Context, a *alarm.Alarm, done func(error)) { e.accept(ctx, a, nil, done) }
+func (e *Engine) Accept(ctx context.Context, a *alarm.Alarm, done func(error)) {
+	e.accept(ctx, a, nil, done)
+}
 
 // accept is Accept with further changes for the same commit.
 func (e *Engine) accept(ctx context.Context, a *alarm.Alarm, ops []journal.Op, done func(error)) {
@@ -66,6 +68,9 @@ func (e *Engine) accept(ctx context.Context, a *alarm.Alarm, ops []journal.Op, d
 		rec.State = AlarmWaiting
 		e.backlog.add()
 		e.store.Submit(ctx, append(ops, e.alarmOps(rec, prefixPending)...), func(err error) {
+			if err != nil {
+				e.backlog.take(1)
+			}
 			done(err)
 			e.backlog.poke()
 		})
@@ -109,35 +114,41 @@ func (e *Engine) alarmOps(rec *AlarmRecord, index string) []journal.Op {
 	return []journal.Op{op, {Key: []byte(index + rec.Alarm.UID), Value: []byte{}}}
 }
 
-// open opens or joins an incident for each match. It holds a token of e.runs, which the first run that begins takes over.
+// open opens or joins an incident for each match, in one commit with the alarm and ops. It holds a token of e.runs, which the first run that
+// begins takes over.
 func (e *Engine) open(rec *AlarmRecord, matches []rule.Match, ops []journal.Op, done func(error)) {
 	e.acceptMu.Lock()
 	defer e.acceptMu.Unlock()
-	rec.State = AlarmMatched
 	slot := true
-	doc := rec.Alarm.Doc()
-	all := &gather{pending: len(matches), done: done}
-	lives := make([]*live, len(matches))
-	for i := range matches {
-		lives[i] = e.target(&matches[i])
-		rec.Incidents = append(rec.Incidents, lives[i].in.ID)
-	}
-	for i := range matches {
-		var first []journal.Op
-		if i == 0 {
-			first = append(ops, e.alarmOps(rec, "")...)
+	defer func() {
+		if slot {
+			<-e.runs
 		}
-		err := e.change(lives[i], func(p *planner) error {
+	}()
+	rec.State = AlarmMatched
+	doc := rec.Alarm.Doc()
+	var plans []*planner
+	var failed error
+	for i := range matches {
+		l := e.target(&matches[i], rec.Alarm.Received)
+		defer l.mu.Unlock()
+		p, err := e.plan(l, func(p *planner) error {
 			p.join(&matches[i], rec, doc, &slot)
 			return nil
-		}, first, all.one)
-		lives[i].mu.Unlock()
+		})
 		if err != nil {
-			all.one(err)
+			failed = err // the others go on
+			continue
 		}
+		rec.Incidents = append(rec.Incidents, l.id)
+		plans = append(plans, p)
 	}
-	if slot {
-		<-e.runs
+	if len(plans) == 0 {
+		done(failed)
+		return
+	}
+	if err := e.commit(plans, append(ops, e.alarmOps(rec, "")...), done); err != nil {
+		done(err)
 	}
 }
 
@@ -160,28 +171,29 @@ func (g *gather) one(err error) {
 	}
 }
 
-// target finds the open incident that a match joins, or makes a new one; either is returned locked.
-func (e *Engine) target(m *rule.Match) *live {
-	key := prefixDedupe + m.Rule + "/" + m.Key
-	if m.Key != "" {
-		if d, ok := e.dedupe[key]; ok && d.Until.After(e.now()) {
-			if l, err := e.find(d.Incident); err == nil {
-				l.mu.Lock()
-				if !l.gone && l.in.Status == "open" {
-					return l
-				}
-				l.mu.Unlock()
+// target finds the open incident that a match of an alarm received then joins, or makes a new one; either is returned locked. Callers hold
+// e.acceptMu.
+func (e *Engine) target(m *rule.Match, received time.Time) *live {
+	if d, ok := e.dedupe[dedupeKey(m)]; ok && m.Key != "" && d.Until.After(received) {
+		if l, err := e.acquire(d.Incident); err == nil {
+			if l.in.Status == "open" {
+				return l
 			}
+			e.idle(l)
+			l.mu.Unlock()
 		}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.lastID++
-	l := &live{in: &incident.Incident{ID: incidentID(e.lastID)}, execs: map[string]*execution{}}
+	l := &live{id: incidentID(e.lastID), execs: map[string]*execution{}}
+	l.in = &incident.Incident{ID: l.id}
 	l.mu.Lock()
-	e.alive[l.in.ID] = l
+	e.alive[l.id] = l
 	return l
 }
+
+func dedupeKey(m *rule.Match) string { return prefixDedupe + m.Rule + "/" + m.Key }
 
 // join puts an alarm on an incident; a new one is opened from the match's template first, and its runbook started.
 func (p *planner) join(m *rule.Match, rec *AlarmRecord, doc map[string]any, slot *bool) {
@@ -199,7 +211,7 @@ func (p *planner) join(m *rule.Match, rec *AlarmRecord, doc map[string]any, slot
 		p.emit(incident.FactArtifact, "", "", incident.Artifact{Kind: a.Kind, Name: a.Name, Value: fmt.Sprint(a.Value), Source: "alarm"})
 	}
 	if m.Key != "" && m.Window > 0 {
-		p.e.hold(p, prefixDedupe+m.Rule+"/"+m.Key, m.Window)
+		p.hold(dedupeKey(m), rec.Alarm.Received.Add(m.Window))
 	}
 	if !fresh || m.Template.Runbook == "" || !m.Template.Autorun {
 		return
@@ -238,31 +250,22 @@ func (p *planner) startWith(src *Source, given map[string]any, alarmUID string, 
 	return p.startRun(src, incident.RunStarted{Alarm: alarmUID, Inputs: inputs}, by, doc), nil
 }
 
-// hold remembers a dedupe key for a window, in memory and on disk. Callers hold e.acceptMu.
-func (e *Engine) hold(p *planner, key string, window time.Duration) {
-	d := dedupeEntry{Incident: p.in.ID, Until: p.now.Add(window)}
-	if old, ok := e.dedupe[key]; ok && old.Incident == p.in.ID && old.Until.After(p.now) {
+// hold remembers a dedupe key until a time, in memory and on disk. Callers hold e.acceptMu.
+func (p *planner) hold(key string, until time.Time) {
+	if old, ok := p.e.dedupe[key]; ok && old.Incident == p.in.ID {
 		return // the window counts from the first alarm
 	}
-	if len(e.dedupe) > maxDedupe {
-		for k, old := range e.dedupe {
-			if !old.Until.After(p.now) {
-				delete(e.dedupe, k)
-				p.ops = append(p.ops, journal.Op{Key: []byte(k), Delete: true})
-			}
-		}
-	}
-	e.dedupe[key] = d
+	d := dedupeEntry{Incident: p.in.ID, Until: until}
 	if op, err := journal.Put(key, d); err == nil {
+		p.e.dedupe[key] = d
 		p.ops = append(p.ops, op)
 	}
 }
 
-// maxDedupe is the number of keys from which on expired ones are looked for.
-const maxDedupe = 50_000
-
 // Redrive decodes an unparsed alarm again, through decode, and takes it in if that succeeds. The alarm keeps its uid.
 func (e *Engine) Redrive(ctx context.Context, uid string, decode func(*alarm.Alarm) *alarm.Alarm) (*AlarmRecord, error) {
+	e.redriveMu.Lock()
+	defer e.redriveMu.Unlock()
 	rec, err := e.Alarm(uid)
 	if err != nil {
 		return nil, err
@@ -304,8 +307,9 @@ type backlog struct {
 
 func newBacklog(e *Engine) *backlog { return &backlog{e: e, wake: make(chan struct{}, 1)} }
 
-func (b *backlog) add()          { b.n.Add(1) }
-func (b *backlog) waiting() bool { return b.n.Load() > 0 }
+func (b *backlog) add()            { b.n.Add(1) }
+func (b *backlog) take(done int64) { b.n.Add(-done) }
+func (b *backlog) waiting() bool   { return b.n.Load() > 0 }
 
 func (b *backlog) poke() {
 	select {
@@ -315,70 +319,84 @@ func (b *backlog) poke() {
 }
 
 func (b *backlog) run(ctx context.Context) {
-	count := int64(0)
-	_ = b.e.store.Scan([]byte(prefixPending), nil, false, func(_, _ []byte) error { count++; return nil })
-	b.n.Add(count)
 	for {
+		var again <-chan time.Time
 		if err := b.drain(ctx); err != nil && ctx.Err() == nil {
 			b.e.log.Error("alarms that wait on disk", "err", err)
+			again = time.After(retryCommit)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-b.wake:
+		case <-again:
 		}
 	}
 }
 
-// drain takes alarms from disk until none is left.
+// drain takes alarms from disk until none is left. One that fails stays, for the next time, and holds up no other.
 func (b *backlog) drain(ctx context.Context) error {
-	for ctx.Err() == nil {
+	for {
+		driven, err := b.pass(ctx)
+		if driven == 0 || err != nil {
+			return err
+		}
+	}
+}
+
+// pass tries each alarm on disk once, oldest first.
+func (b *backlog) pass(ctx context.Context) (driven int64, failed error) {
+	var after []byte
+	for {
 		var uids []string
-		err := b.e.store.Scan([]byte(prefixPending), nil, false, func(key, _ []byte) error {
+		err := b.e.store.Scan([]byte(prefixPending), after, false, func(key, _ []byte) error {
 			if uids = append(uids, string(key[len(prefixPending):])); len(uids) == 256 {
 				return journal.ErrStop
 			}
 			return nil
 		})
 		if err != nil || len(uids) == 0 {
-			return err
+			return driven, errors.Join(failed, err)
 		}
+		after = []byte(prefixPending + uids[len(uids)-1])
 		committed := make(chan error, len(uids))
 		begun := 0
 		for _, uid := range uids {
 			select {
 			case <-ctx.Done():
-				return ctx.Err()
+				return driven, ctx.Err()
 			case b.e.runs <- struct{}{}:
 			}
-			if err := b.one(ctx, uid, func(err error) { committed <- err }); err != nil {
-				return err
-			}
+			b.one(ctx, uid, func(err error) { committed <- err })
 			begun++
 		}
-		for range begun { // the next scan must not see them again
-			<-committed
+		for range begun { // the next pass must not see them again
+			if err := <-committed; err != nil {
+				failed = err
+				continue
+			}
+			driven++
+			b.take(1)
 		}
-		b.n.Add(int64(-begun))
 	}
-	return ctx.Err()
 }
 
-func (b *backlog) one(ctx context.Context, uid string, done func(error)) error {
+// one drives one alarm. It holds a token of e.runs.
+func (b *backlog) one(ctx context.Context, uid string, done func(error)) {
+	remove := journal.Op{Key: []byte(prefixPending + uid), Delete: true}
 	rec, err := b.e.Alarm(uid)
 	if err != nil {
 		<-b.e.runs
-		return err
+		done(fmt.Errorf("alarm %s: %w", uid, err))
+		return
 	}
-	remove := journal.Op{Key: []byte(prefixPending + uid), Delete: true}
 	rec.Rules, rec.Warnings = nil, nil
 	matches := b.e.match(ctx, rec)
 	if len(matches) == 0 { // the rules changed since
 		<-b.e.runs
 		rec.State = AlarmUnmatched
 		b.e.store.Submit(ctx, append(b.e.alarmOps(rec, ""), remove), done)
-		return nil
+		return
 	}
 	b.e.open(rec, matches, []journal.Op{remove}, done)
-	return nil
 }

@@ -22,7 +22,7 @@ func (p *planner) startAction(x *execution, s scope, st *runbook.Step, path stri
 		return
 	}
 	if act.Kind == abi.Contain {
-		if fault := p.guard(x, s, act); fault != nil {
+		if fault := p.guard(x, s, st, act); fault != nil {
 			p.fail(x, path, fault)
 			return
 		}
@@ -30,6 +30,8 @@ func (p *planner) startAction(x *execution, s scope, st *runbook.Step, path stri
 			p.askForAction(x, st, path, act)
 			return
 		}
+		p.contain(x, s, path, act)
+		return
 	}
 	if out, ok := p.cached(st, act); ok {
 		p.emit(incident.FactActStarted, x.run.ID, path, act)
@@ -48,6 +50,9 @@ func (p *planner) proceedAction(x *execution, s scope, st *runbook.Step, state *
 			x.owned[state.Path] = func() {}
 		}
 	case x.run.Cancel:
+		if state.Doubt && !state.Verifying {
+			p.place(x, state, state.Action, nil, incident.Unverified)
+		}
 		p.emit(incident.FactActFinished, x.run.ID, state.Path, incident.ActionFinished{Status: incident.Cancelled, Verify: state.Verifying})
 	case state.Action == nil:
 		p.followApproval(x, s, st, state, vars)
@@ -78,13 +83,9 @@ func (p *planner) prepare(x *execution, st *runbook.Step, path string, vars map[
 	if !ok {
 		return nil, &abi.Fault{Kind: abi.NotFound, Message: fmt.Sprintf("plugin %s %s has no action %q", u.Plugin, plugin.Manifest.Version, u.Action)}
 	}
-	params := make(map[string]any, len(u.With))
-	for name, t := range u.With {
-		v, err := t.Eval(p.e.ctx, vars)
-		if err != nil {
-			return nil, evalFault("with."+name, err)
-		}
-		params[name] = v
+	params, fault := u.Params(p.e.ctx, vars)
+	if fault != nil {
+		return nil, fault
 	}
 	act := &incident.ActionStarted{Invocation: invocation(x.run.ID, path, 1), Key: x.run.ID + ":" + path, Attempt: 1, Plugin: u.Plugin, Action: u.Action,
 		Kind: spec.Kind, Effect: spec.Effect, Connector: u.Connector, Module: plugin.Digest, Timeout: st.Timeout, At: p.now}
@@ -186,9 +187,10 @@ func (p *planner) finish(x *execution, st *runbook.Step, state *incident.Step, a
 		p.remember(st, act, out.Output)
 	default:
 		d.Status = statusOf(out.Fault)
-		if at, again := p.retry(st.Retry, act.Attempt, out.Fault); again {
+		at, again := p.retry(st.Retry, act.Attempt, out.Fault)
+		if d.Doubt = act.Effect.Writes() && uncertain(out); again && !x.run.Cancel {
 			d.Retry = &at
-		} else if act.Kind == abi.Contain && act.Effect.Writes() && uncertain(out.Fault) {
+		} else if act.Kind == abi.Contain && (d.Doubt || state.Doubt) {
 			p.place(x, state, act, nil, incident.Unverified)
 		}
 	}
@@ -203,10 +205,12 @@ func (p *planner) finish(x *execution, st *runbook.Step, state *incident.Step, a
 }
 
 // uncertain says that the other side may have done what it was asked to, although the call failed.
-func uncertain(f *abi.Fault) bool {
-	switch f.Kind {
+func uncertain(out outcome) bool {
+	switch out.Fault.Kind {
 	case abi.Timeout, abi.Unavailable, abi.InDoubt, abi.Trap, abi.Limit:
 		return true
+	case abi.Cancelled:
+		return out.HostCalls > 0
 	}
 	return false
 }
@@ -226,8 +230,12 @@ func (p *planner) retry(r runbook.Retry, attempt int, f *abi.Fault) (time.Time, 
 	if r.MaxDelay > 0 {
 		delay = min(delay, r.MaxDelay)
 	}
-	return p.now.Add(max(delay, time.Duration(f.RetryAfter)*time.Millisecond)), true
+	asked := time.Duration(min(max(f.RetryAfter, 0), maxRetryAfter.Milliseconds())) * time.Millisecond
+	return p.now.Add(max(delay, asked)), true
 }
+
+// maxRetryAfter bounds what the other side may ask for.
+const maxRetryAfter = time.Hour
 
 // emissions puts what the plugin gave for the incident on its record.
 func (p *planner) emissions(x *execution, state *incident.Step, out outcome) {
@@ -282,7 +290,7 @@ func (p *planner) remember(st *runbook.Step, act *incident.ActionStarted, out js
 // stepAt finds the definition of the step at a path.
 func (p *planner) stepAt(x *execution, path string) *runbook.Step {
 	steps := x.book.Body.Steps
-	if rest, ok := strings.CutPrefix(path, "on_failure/"); ok {
+	if rest, ok := strings.CutPrefix(path, onFailure); ok {
 		steps, path = x.book.OnFailure, rest
 	}
 	for {

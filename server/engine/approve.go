@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/riposte-soar/riposte/pdk/abi"
@@ -40,7 +41,8 @@ func (p *planner) ask(x *execution, st *runbook.Step, path string, vars map[stri
 		expires = &at
 	}
 	p.emit(incident.FactStepStarted, x.run.ID, path, incident.StepStarted{Kind: "approve"})
-	p.emitApproval(x, path, fmt.Sprint(title), raw, needs(st.Approve.Need), p.subject(x, path, map[string]any{"title": title, "show": show}), expires)
+	p.emitApproval(x, path, incident.Approval{Title: fmt.Sprint(title), Show: raw, Need: needs(st.Approve.Need), Not: st.Approve.Not,
+		Subject: p.subject(x, path, map[string]any{"title": title, "show": show}), Expires: expires})
 }
 
 // askForAction lets people decide about a containment before it runs: the approval covers exactly what act says.
@@ -52,7 +54,7 @@ func (p *planner) askForAction(x *execution, st *runbook.Step, path string, act 
 	expires := p.now.Add(approvalTTL)
 	title := fmt.Sprintf("%s: %s %v", st.Uses.Spec.Title, act.Connector, act.Targets)
 	p.emit(incident.FactStepStarted, x.run.ID, path, incident.StepStarted{Kind: "approve"})
-	p.emitApproval(x, path, title, act.Parameters, need, p.actionSubject(x, path, act), &expires)
+	p.emitApproval(x, path, incident.Approval{Title: title, Show: act.Parameters, Need: need, Subject: p.actionSubject(x, path, act), Expires: &expires})
 }
 
 // followApproval goes on with a uses step that waits for people. What they agreed to must still be what would run; if not, they are asked again.
@@ -63,14 +65,14 @@ func (p *planner) followApproval(x *execution, s scope, st *runbook.Step, state 
 		return
 	}
 	if a.State != "granted" {
-		if fault := p.refusal(x, a); fault != nil {
+		if fault := p.refusal(s, a); fault != nil {
 			p.fail(x, state.Path, fault)
 		}
 		return
 	}
 	act, fault := p.prepare(x, st, state.Path, vars())
 	if fault == nil {
-		fault = p.guard(x, s, act)
+		fault = p.guard(x, s, st, act)
 	}
 	if fault != nil {
 		p.fail(x, state.Path, fault)
@@ -80,35 +82,54 @@ func (p *planner) followApproval(x *execution, s scope, st *runbook.Step, state 
 		p.askForAction(x, st, state.Path, act)
 		return
 	}
-	p.emit(incident.FactActStarted, x.run.ID, state.Path, act)
+	p.contain(x, s, state.Path, act)
 }
 
 // proceedAsk ends an approve step once it is decided.
-func (p *planner) proceedAsk(x *execution, st *runbook.Step, state *incident.Step) {
+func (p *planner) proceedAsk(x *execution, s scope, st *runbook.Step, state *incident.Step) {
 	a := p.approval(x, state.Path)
 	switch {
 	case a == nil:
 		p.fail(x, state.Path, &abi.Fault{Kind: abi.Internal, Message: "the step waits for an approval that is not on record"})
 	case a.State == "granted":
-		p.result(x, state.Path, map[string]any{"decision": "granted", "by": a.By, "note": a.Note}, nil)
+		p.result(x, state.Path, answerOf(a), nil)
 	default:
-		fault := p.refusal(x, a)
+		fault := p.refusal(s, a)
 		if fault == nil {
 			return
 		}
 		d := incident.StepFinished{Status: statusOf(fault), Fault: fault}
-		if to := st.Approve.OnExpire; fault.Kind == abi.Timeout && to != "" && to != runbook.ThenFail {
+		to := runbook.ThenFail
+		switch a.State {
+		case "expired":
+			to = orElse(st.Approve.OnExpire, to)
+		case "denied":
+			to = orElse(st.Approve.OnDeny, to)
+		}
+		if to != runbook.ThenFail { // a chosen word that is no step takes no `then`: only a grant does
 			d = incident.StepFinished{Status: incident.Succeeded, Chosen: to, Note: fault.Message}
+			if d.Output, p.broken = json.Marshal(answerOf(a)); p.broken != nil {
+				return
+			}
 		}
 		p.done(x, state.Path, d)
 	}
 }
 
+// answerOf is the result of an approve step.
+func answerOf(a *incident.Approval) map[string]any {
+	by := []string{}
+	for _, v := range a.Votes {
+		by = append(by, v.By)
+	}
+	return map[string]any{"decision": a.State, "by": by, "note": a.Note}
+}
+
 // refusal is nil while an approval is pending, and the reason why it will not be granted afterwards.
-func (p *planner) refusal(x *execution, a *incident.Approval) *abi.Fault {
+func (p *planner) refusal(s scope, a *incident.Approval) *abi.Fault {
 	if a.State == "pending" {
 		switch {
-		case x.run.Cancel:
+		case s.stop:
 			p.emit(incident.FactDecided, a.Run, a.Step, incident.Decided{Approval: a.ID, State: "cancelled"})
 		case a.Expires != nil && !a.Expires.After(p.now):
 			p.emit(incident.FactDecided, a.Run, a.Step, incident.Decided{Approval: a.ID, State: "expired"})
@@ -135,9 +156,10 @@ func (p *planner) approval(x *execution, path string) *incident.Approval {
 	return nil
 }
 
-func (p *planner) emitApproval(x *execution, path, title string, show json.RawMessage, need []incident.Need, subject json.RawMessage, expires *time.Time) {
-	p.emit(incident.FactAsked, x.run.ID, path, incident.Approval{ID: childID("APR", p.in.ID, len(p.in.Approvals)+1), Run: x.run.ID, Step: path, Title: title,
-		Show: show, Need: need, Subject: subject, Digest: digest(string(subject)), State: "pending", Asked: p.now, Expires: expires})
+func (p *planner) emitApproval(x *execution, path string, a incident.Approval) {
+	a.ID, a.Run, a.Step = childID("APR", p.in.ID, len(p.in.Approvals)+1), x.run.ID, path
+	a.Digest, a.State, a.Asked = digest(string(a.Subject)), "pending", p.now
+	p.emit(incident.FactAsked, x.run.ID, path, a)
 }
 
 // subject is what a vote binds: JSON with sorted names, so that equal content has an equal digest.
@@ -162,9 +184,10 @@ func (p *planner) actionSubject(x *execution, path string, act *incident.ActionS
 	return p.subject(x, path, more)
 }
 
-// Decide takes one person's word on an approval. The digest, if given, must be that of what the person was shown.
+// Decide takes one person's word on an approval. The digest, if given, must be that of what the person was shown. It is granted when as many
+// different people have granted it as it needs in all; who belongs to which group is not known here. One denial is final.
 func (e *Engine) Decide(id, by string, grant bool, shown, note string) error {
-	return e.with(IncidentOf(id), func(p *planner) error {
+	return e.do(IncidentOf(id), func(p *planner) error {
 		a := p.in.Approval(id)
 		switch {
 		case a == nil:
@@ -176,14 +199,29 @@ func (e *Engine) Decide(id, by string, grant bool, shown, note string) error {
 		case a.Expires != nil && !a.Expires.After(p.now):
 			return &abi.Fault{Kind: abi.Timeout, Message: fmt.Sprintf("%s expired at %s", id, a.Expires.Format(time.RFC3339))}
 		}
-		state := "denied"
-		if grant {
-			state = "granted"
+		if fault := p.mayVote(a, by, grant); fault != nil {
+			return fault
 		}
 		p.emitBy(by, incident.FactVoted, "", incident.Vote{Approval: id, Grant: grant, Note: note})
-		p.emit(incident.FactDecided, a.Run, a.Step, incident.Decided{Approval: id, State: state})
+		switch {
+		case !grant:
+			p.emit(incident.FactDecided, a.Run, a.Step, incident.Decided{Approval: id, State: "denied"})
+		case len(a.Votes) >= a.People():
+			p.emit(incident.FactDecided, a.Run, a.Step, incident.Decided{Approval: id, State: "granted"})
+		}
 		return nil
 	})
+}
+
+// mayVote says why somebody's word does not count, or nil.
+func (p *planner) mayVote(a *incident.Approval, by string, grant bool) *abi.Fault {
+	if slices.ContainsFunc(a.Votes, func(v incident.Ballot) bool { return v.By == by }) {
+		return &abi.Fault{Kind: abi.Conflict, Message: fmt.Sprintf("%s has voted on %s already", by, a.ID), Hint: "it needs different people"}
+	}
+	if run := p.in.Run(a.Run); grant && run != nil && run.By != "" && run.By == by && slices.Contains(a.Not, "requester") {
+		return &abi.Fault{Kind: abi.Refused, Message: fmt.Sprintf("%s started %s and cannot grant it", by, run.ID), Hint: "ask somebody else"}
+	}
+	return nil
 }
 
 func needs(list []runbook.Need) []incident.Need {

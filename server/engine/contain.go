@@ -26,44 +26,48 @@ type boundGuards struct {
 }
 
 // guard checks a containment against the guards of the runbook and of every shared runbook around it, whatever the step says.
-func (p *planner) guard(x *execution, s scope, act *incident.ActionStarted) *abi.Fault {
-	all := append([]boundGuards{{x.book.Guards, x.book.ID, x.vars(p)}}, s.guards...)
+func (p *planner) guard(x *execution, s scope, st *runbook.Step, act *incident.ActionStarted) *abi.Fault {
 	var params map[string]any
 	if v, ok := decodeValue(act.Parameters); ok {
 		params, _ = v.(map[string]any)
 	}
+	all := x.guards(p, s)
 	for _, g := range all {
-		vars := map[string]any{"target": params}
-		for k, v := range g.vars {
-			vars[k] = v
+		if fault := g.Check(p.e.ctx, st.Uses.Targets(params), g.vars); fault != nil {
+			fault.Where = g.name + ": guards.never_contain"
+			return fault
 		}
-		for _, never := range g.NeverContain {
-			hit, err := never.Bool(p.e.ctx, vars)
-			if err != nil {
-				return &abi.Fault{Kind: abi.Refused, Message: fmt.Sprintf("a guard of %s could not be evaluated, so nothing is contained: %v", g.name, err),
-					Where: "guards.never_contain: " + never.String()}
-			}
-			if hit {
-				return &abi.Fault{Kind: abi.Refused, Message: fmt.Sprintf("a guard of %s forbids to contain %s", g.name, strings.Join(act.Targets, ", ")),
-					Where: "guards.never_contain: " + never.String(), Hint: "the target is protected; release it from the guard only if you are sure"}
-			}
+		if g.PerRun > 0 && x.run.Contained >= g.PerRun {
+			return &abi.Fault{Kind: abi.Refused, Message: fmt.Sprintf("this run has made %d containments, its most", x.run.Contained), Where: g.name + ": guards.max_contain.per_run"}
 		}
 	}
-	placed := 0
-	for _, st := range x.run.Steps {
-		if st.Action != nil && st.Action.Kind == abi.Contain {
-			placed++
-		}
-	}
-	for _, g := range all {
-		if g.PerRun > 0 && placed >= g.PerRun {
-			return &abi.Fault{Kind: abi.Refused, Message: fmt.Sprintf("%s has made %d containments in this run, its most", g.name, placed), Where: "guards.max_contain.per_run"}
-		}
-		if !p.e.hourly.take(g.name, g.PerHour, p.now) {
-			return &abi.Fault{Kind: abi.Refused, Message: fmt.Sprintf("%s has made its %d containments of this hour", g.name, g.PerHour), Where: "guards.max_contain.per_hour"}
-		}
+	if g := p.e.hourly.full(all, p.now); g != nil {
+		return &abi.Fault{Kind: abi.Refused, Message: fmt.Sprintf("%s has made its %d containments of this hour", g.name, g.PerHour), Where: g.name + ": guards.max_contain.per_hour"}
 	}
 	return nil
+}
+
+// guards are those of the runbook and of the shared ones around a scope, outermost first.
+func (x *execution) guards(p *planner, s scope) []boundGuards {
+	return append([]boundGuards{{x.book.Guards, x.book.ID, x.vars(p)}}, s.guards...)
+}
+
+// contain starts a containment that nothing forbids, and counts it for the caps of the hour.
+func (p *planner) contain(x *execution, s scope, path string, act *incident.ActionStarted) {
+	p.emit(incident.FactActStarted, x.run.ID, path, act)
+	var names []string
+	for _, g := range x.guards(p, s) {
+		if g.PerHour > 0 {
+			names = append(names, g.name)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	p.e.hourly.add(names, p.now)
+	if op, err := journal.Put(hourKey(p.now, act.Invocation), names); err == nil {
+		p.ops = append(p.ops, op)
+	}
 }
 
 // place puts a containment on the record, with what undoes it.
@@ -172,7 +176,7 @@ func (p *planner) probed(x *execution, st *runbook.Step, state *incident.Step, d
 		d.Retry, d.Verifying = &at, true
 		return
 	}
-	if c := p.containmentOf(x, state.Path); c != nil {
+	if c := p.containmentOf(x, state.Path); c != nil && c.State == incident.Active {
 		p.emit(incident.FactContained, "", "", incident.ContainmentChanged{ID: c.ID, State: incident.Unverified, Fault: d.Fault})
 	}
 }
@@ -217,7 +221,7 @@ func (p *planner) containmentOf(x *execution, path string) *incident.Containment
 // expire begins the release of containments whose time is up.
 func (p *planner) expire() {
 	for _, c := range p.in.Containments {
-		if c.Expires != nil && !c.Expires.After(p.now) {
+		if due := c.Due(); due != nil && !due.After(p.now) {
 			_ = p.release(c, "")
 		}
 	}
@@ -230,9 +234,6 @@ func (p *planner) release(c *incident.Containment, by string) *abi.Fault {
 	}
 	if c.Inverse == nil {
 		return &abi.Fault{Kind: abi.Refused, Message: fmt.Sprintf("%s cannot be undone by Riposte: %s has no inverse", c.ID, c.Action)}
-	}
-	if c.State == incident.ReleaseFailed && by == "" {
-		return nil // a person has to look
 	}
 	src, fault := p.e.single("release", fmt.Sprintf("Release %s", strings.Join(c.Targets, ", ")), c.Inverse)
 	if fault != nil {
@@ -251,19 +252,23 @@ func (e *Engine) single(id, title string, inv *incident.Invocation) (*Source, *a
 		return nil, &abi.Fault{Kind: abi.NotFound, Message: fmt.Sprintf("plugin %q is not installed", inv.Plugin)}
 	}
 	major, _, _ := strings.Cut(plugin.Manifest.Version, ".")
-	text, err := json.Marshal(map[string]any{
-		"runbook": id, "version": 1, "title": literal(title),
-		"steps": []any{map[string]any{
-			"id": "act", "uses": fmt.Sprintf("%s/%s@%s", inv.Plugin, inv.Action, major), "connector": inv.Connector, "with": literals(inv.Parameters),
-			"retry": map[string]any{"attempts": 100, "delay": "1s", "backoff": 2, "max_delay": "15m", "on": []string{"timeout", "unavailable", "rate_limited", "trap", "limit"}},
-		}},
-	})
+	step := map[string]any{
+		"id": "act", "uses": fmt.Sprintf("%s/%s@%s", inv.Plugin, inv.Action, major),
+		"retry": map[string]any{"attempts": 100, "delay": "1s", "backoff": 2, "max_delay": "15m", "on": []string{"timeout", "unavailable", "rate_limited", "trap", "limit"}},
+	}
+	if inv.Connector != "" {
+		step["connector"] = inv.Connector
+	}
+	if with := literals(inv.Parameters); with != nil {
+		step["with"] = with
+	}
+	text, err := json.Marshal(map[string]any{"runbook": id, "version": 1, "title": literal(title), "steps": []any{step}})
 	if err != nil {
 		return nil, &abi.Fault{Kind: abi.Internal, Message: err.Error()}
 	}
 	src := Source{File: id + ".yaml", Text: string(text)}
 	if src.Runbook, err = e.content.Compile(src); err != nil {
-		return nil, abi.AsFault(err)
+		return nil, &abi.Fault{Kind: abi.Invalid, Message: fmt.Sprintf("%s/%s cannot be run like that: %v", inv.Plugin, inv.Action, err)}
 	}
 	return &src, nil
 }

@@ -17,7 +17,7 @@ func (e *Engine) StartRun(id, book string, inputs map[string]any, by string) (ru
 	if src == nil {
 		return "", &abi.Fault{Kind: abi.NotFound, Message: fmt.Sprintf("there is no runbook %q", book), Hint: "riposte runbook ls"}
 	}
-	err = e.with(id, func(p *planner) error {
+	err = e.do(id, func(p *planner) error {
 		alarmUID, doc := "", map[string]any{}
 		if len(p.in.Alarms) > 0 {
 			rec, err := e.Alarm(p.in.Alarms[0])
@@ -42,7 +42,7 @@ func (e *Engine) Act(id string, inv incident.Invocation, by string) (run string,
 	if fault != nil {
 		return "", fault
 	}
-	err = e.with(id, func(p *planner) error {
+	err = e.do(id, func(p *planner) error {
 		run = p.startRun(src, incident.RunStarted{}, by, map[string]any{}).ID
 		return nil
 	})
@@ -51,7 +51,7 @@ func (e *Engine) Act(id string, inv incident.Invocation, by string) (run string,
 
 // CancelRun ends a run: nothing more of it begins, and what is at work is stopped.
 func (e *Engine) CancelRun(id, by string) error {
-	return e.with(IncidentOf(id), func(p *planner) error {
+	return e.do(IncidentOf(id), func(p *planner) error {
 		r := p.in.Run(id)
 		switch {
 		case r == nil:
@@ -71,7 +71,7 @@ func (e *Engine) CancelRun(id, by string) error {
 
 // Release undoes a containment now.
 func (e *Engine) Release(id, by string) error {
-	return e.with(IncidentOf(id), func(p *planner) error {
+	return e.do(IncidentOf(id), func(p *planner) error {
 		c := p.in.Containment(id)
 		switch {
 		case c == nil:
@@ -88,7 +88,7 @@ func (e *Engine) Release(id, by string) error {
 
 // Comment puts a person's words on the record.
 func (e *Engine) Comment(id, by, text string) error {
-	return e.with(id, func(p *planner) error {
+	return e.do(id, func(p *planner) error {
 		p.emitBy(by, incident.FactComment, "", incident.Comment{Text: text})
 		return nil
 	})
@@ -99,7 +99,7 @@ func (e *Engine) Change(id, by string, c incident.Changed) error {
 	if c.Status != "" && c.Status != "open" && c.Status != "closed" {
 		return &abi.Fault{Kind: abi.Invalid, Message: fmt.Sprintf("an incident cannot be %q", c.Status), Where: "status", Hint: "open or closed"}
 	}
-	return e.with(id, func(p *planner) error {
+	return e.do(id, func(p *planner) error {
 		p.emitBy(by, incident.FactChanged, "", c)
 		return nil
 	})
@@ -111,10 +111,18 @@ func (e *Engine) Incident(id string) (*incident.Incident, error) { return e.fold
 // Facts gives the facts of an incident after number seq, in order: its timeline.
 func (e *Engine) Facts(id string, after uint64) ([]journal.Fact, error) {
 	list := []journal.Fact{}
+	if id != incidentID(number(id)) {
+		return nil, noIncident(id)
+	}
 	err := journal.Facts(e.store, id, after, func(f *journal.Fact) error {
 		list = append(list, *f)
 		return nil
 	})
+	if err == nil && len(list) == 0 {
+		if _, err := e.store.Get(journal.FactKey(id, 1)); errors.Is(err, journal.ErrNotFound) {
+			return nil, noIncident(id)
+		}
+	}
 	return list, err
 }
 

@@ -68,11 +68,15 @@ type Engine struct {
 	log     *slog.Logger
 	now     func() time.Time
 
-	mu       sync.Mutex
-	alive    map[string]*live
-	lastID   uint64
-	dedupe   map[string]dedupeEntry
-	acceptMu sync.Mutex // serialises the choice between opening and joining
+	mu      sync.Mutex // of the next four; taken after a live's
+	alive   map[string]*live
+	lastID  uint64
+	running map[string]context.CancelFunc // invocations at work, by id
+	stopped bool
+
+	acceptMu  sync.Mutex // serialises the choice between opening and joining
+	dedupe    map[string]dedupeEntry
+	redriveMu sync.Mutex // an alarm is driven again once
 
 	actions chan struct{} // a token for each invocation at work
 	runs    chan struct{} // a token for each busy run that an alarm started
@@ -98,10 +102,15 @@ type Stats struct {
 
 // live is an incident in memory. mu guards everything in it; facts are submitted while it is held, so that their order is that of the state.
 type live struct {
+	id    string
 	mu    sync.Mutex
 	in    *incident.Incident
 	execs map[string]*execution
 	gone  bool // dropped from memory; look it up again
+
+	stored  atomic.Uint64 // number of the last fact that is on disk
+	pending atomic.Int64  // commits without an answer yet
+	failed  atomic.Bool   // a commit was refused: the state is ahead of the disk
 }
 
 // New makes an engine. Start brings back what was alive before.
@@ -120,7 +129,8 @@ func New(o Options) *Engine {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Engine{store: o.Store, runner: o.Runner, content: o.Content, log: o.Log, now: o.Now, alive: map[string]*live{},
-		dedupe: map[string]dedupeEntry{}, actions: make(chan struct{}, o.MaxActions), runs: make(chan struct{}, o.MaxRuns), ctx: ctx, stop: stop}
+		running: map[string]context.CancelFunc{}, dedupe: map[string]dedupeEntry{}, actions: make(chan struct{}, o.MaxActions), runs: make(chan struct{}, o.MaxRuns), ctx: ctx, stop: stop}
+	e.hourly.placed = map[string][]time.Time{}
 	e.timers = newTimers(e.now, e.Advance)
 	e.backlog = newBacklog(e)
 	return e
@@ -144,43 +154,77 @@ func (e *Engine) Start() error {
 		e.Advance(id)
 	}
 	e.working.Go(func() { e.backlog.run(e.ctx) })
+	e.working.Go(func() { e.sweep(e.ctx) })
 	return nil
 }
 
 // Stop ends invocations and waits for them. What was in flight stays so in the journal, and goes on at the next start.
 func (e *Engine) Stop() {
+	e.mu.Lock()
+	e.stopped = true
+	e.mu.Unlock()
 	e.stop()
 	e.working.Wait()
 }
 
-// with runs fn on an incident in memory, loading it if need be, and submits what fn planned. It is the only way to change an incident.
-func (e *Engine) with(id string, fn func(p *planner) error) error {
+// with runs fn on an incident in memory, loading it if need be, and submits what fn planned. It is the only way to change an incident. done, if
+// not nil, is called when that is on disk, unless with returns an error.
+func (e *Engine) with(id string, fn func(p *planner) error, done func(error)) error {
+	l, err := e.acquire(id)
+	if err != nil {
+		return err
+	}
+	defer l.mu.Unlock()
+	p, err := e.plan(l, fn)
+	if err != nil {
+		return err
+	}
+	return e.commit([]*planner{p}, nil, done)
+}
+
+// acquire gives an incident in memory, locked. One that the store refused to write about is read again first.
+func (e *Engine) acquire(id string) (*live, error) {
 	for {
 		l, err := e.find(id)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		l.mu.Lock()
-		if l.gone {
+		switch {
+		case l.gone:
+		case !l.failed.Load():
+			return l, nil
+		case l.pending.Load() > 0:
 			l.mu.Unlock()
-			continue
+			return nil, &abi.Fault{Kind: abi.Unavailable, Message: "the store refuses to write about " + id, Hint: "the log says why; it is tried again", Retryable: true}
+		default:
+			e.forget(l)
 		}
-		err = e.change(l, fn, nil, nil)
 		l.mu.Unlock()
-		return err
 	}
 }
 
-// change plans under l.mu: fn first, then whatever is due; then it submits the facts with the ops, and starts what is in flight.
-func (e *Engine) change(l *live, fn func(p *planner) error, ops []journal.Op, done func(error)) error {
+// do is with for a person's word: it returns when what follows from it is on disk.
+func (e *Engine) do(id string, fn func(p *planner) error) error {
+	done := make(chan error, 1)
+	if err := e.with(id, fn, func(err error) { done <- err }); err != nil {
+		return err
+	}
+	return <-done
+}
+
+// plan plans under l.mu: fn first, then whatever is due. An error of fn changes nothing: it checks before it emits.
+func (e *Engine) plan(l *live, fn func(p *planner) error) (*planner, error) {
 	p := &planner{e: e, l: l, in: l.in, now: e.now()}
 	if fn != nil {
 		if err := fn(p); err != nil {
-			return err // fn checks before it emits: nothing has changed
+			e.idle(l)
+			return nil, err
 		}
+		p.cut()
 	}
 	if err := p.advance(); err != nil {
-		return e.damaged(l, err)
+		return nil, e.damaged(l, err)
 	}
 	for id, x := range l.execs {
 		if x.run.Status.Ended() {
@@ -190,109 +234,84 @@ func (e *Engine) change(l *live, fn func(p *planner) error, ops []journal.Op, do
 	if due, ok := p.nextDue(); ok {
 		e.timers.set(l.in.ID, due)
 	}
-	if err := e.submit(p, ops, done); err != nil {
-		return e.damaged(l, err)
-	}
-	for _, s := range p.launch {
-		e.launch(l, s)
-	}
-	for _, x := range p.touched {
-		x.freeSlot(e)
-	}
-	return nil
+	return p, nil
 }
 
 // damaged reports a state that cannot be planned or stored: a defect, or a broken journal. The incident stays as it is on disk.
 func (e *Engine) damaged(l *live, err error) error {
-	e.log.Error("incident cannot go on", "incident", l.in.ID, "err", err)
-	l.gone = true
-	e.mu.Lock()
-	delete(e.alive, l.in.ID)
-	e.mu.Unlock()
+	e.log.Error("incident cannot go on", "incident", l.id, "err", err)
+	e.forget(l)
 	return err
 }
 
-// submit appends the planner's facts, its ops, and the indexes that follow from them, as one change.
-func (e *Engine) submit(p *planner, ops []journal.Op, done func(error)) error {
-	factOps, err := journal.FactOps(p.facts)
-	if err != nil {
-		return err
-	}
-	ops = append(append(ops, factOps...), p.ops...)
-	if len(p.facts) > 0 {
-		head, err := journal.Put(headKey(p.in.ID), p.in.Head())
-		if err != nil {
-			return err
-		}
-		ops = append(ops, head)
-		active := journal.Op{Key: []byte(prefixActive + p.in.ID)}
-		if active.Delete = p.in.Quiet(); !active.Delete || !p.opened {
-			ops = append(ops, active)
-		}
-	}
-	l, seq, idle := p.l, p.in.Seq, len(p.l.execs) == 0
-	if len(ops) == 0 {
-		if idle {
-			go e.drop(l, seq)
-		}
-		if done != nil {
-			done(nil)
-		}
-		return nil
-	}
-	e.store.Submit(e.ctx, ops, func(err error) {
-		if err == nil {
-			e.changed.wake()
-			if idle {
-				go e.drop(l, seq) // not here: whoever holds l.mu may be waiting for the store
-			}
-		}
-		if done != nil {
-			done(err)
-		}
-	})
-	return nil
-}
-
-// drop takes an incident out of memory, unless something has happened to it since fact seq. What is dropped must be on disk.
-func (e *Engine) drop(l *live, seq uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.gone || len(l.execs) > 0 || l.in.Seq != seq {
-		return
-	}
+// forget takes an incident out of memory, whatever it holds there. It is called under l.mu.
+func (e *Engine) forget(l *live) {
 	l.gone = true
+	for _, x := range l.execs {
+		x.yield(e)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.alive, l.in.ID)
+	if e.alive[l.id] == l {
+		delete(e.alive, l.id)
+	}
+}
+
+// idle drops an incident, soon, that has nothing to do and is on disk as it is in memory. It is called under l.mu.
+func (e *Engine) idle(l *live) {
+	if len(l.execs) == 0 && l.stored.Load() == l.in.Seq {
+		go e.drop(l)
+	}
+}
+
+// drop takes an incident out of memory if it is still idle.
+func (e *Engine) drop(l *live) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.gone && len(l.execs) == 0 && !l.failed.Load() && l.stored.Load() == l.in.Seq {
+		e.forget(l)
+	}
 }
 
 // find gives the incident in memory, folding it from the journal if it is not there.
 func (e *Engine) find(id string) (*live, error) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if l := e.alive[id]; l != nil {
+	l := e.alive[id]
+	if l != nil {
+		e.mu.Unlock()
 		return l, nil
 	}
+	l = &live{id: id, in: &incident.Incident{}, execs: map[string]*execution{}}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e.alive[id] = l
+	e.mu.Unlock() // others may find it, and wait until it is read
 	in, err := e.fold(id)
 	if err != nil {
+		e.forget(l)
 		return nil, err
 	}
-	l := &live{in: in, execs: map[string]*execution{}}
-	e.alive[id] = l
+	l.in = in
+	l.stored.Store(in.Seq)
 	return l, nil
 }
 
 // fold reads an incident from the journal.
 func (e *Engine) fold(id string) (*incident.Incident, error) {
 	in := &incident.Incident{}
-	if err := journal.Facts(e.store, id, 0, in.Apply); err != nil {
-		return nil, err
+	if id == incidentID(number(id)) { // an id from outside must not reach beyond the facts of one incident
+		if err := journal.Facts(e.store, id, 0, in.Apply); err != nil {
+			return nil, err
+		}
 	}
 	if in.ID == "" {
-		return nil, &abi.Fault{Kind: abi.NotFound, Message: fmt.Sprintf("there is no incident %q", id), Hint: "riposte incident ls"}
+		return nil, noIncident(id)
 	}
 	return in, nil
+}
+
+func noIncident(id string) error {
+	return &abi.Fault{Kind: abi.NotFound, Message: fmt.Sprintf("there is no incident %q", id), Hint: "riposte incident ls"}
 }
 
 // Advance goes on with an incident: it plans what is due now and starts what is in flight. Calling it once too often does no harm.
@@ -300,7 +319,7 @@ func (e *Engine) Advance(id string) {
 	if e.ctx.Err() != nil {
 		return
 	}
-	if err := e.with(id, nil); err != nil && !errors.Is(err, context.Canceled) {
+	if err := e.with(id, nil, nil); err != nil && !errors.Is(err, context.Canceled) {
 		e.log.Error("advance", "incident", id, "err", err)
 	}
 }

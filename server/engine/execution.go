@@ -85,7 +85,14 @@ func (e *Engine) book(id, digest string) (*runbook.Runbook, *abi.Fault) {
 
 // freeSlot lets the next alarm's run begin once this one is not busy: ended, or waiting for people or time.
 func (x *execution) freeSlot(e *Engine) {
-	if x.slot && (len(x.owned) == 0 || x.run.Status.Ended()) {
+	if len(x.owned) == 0 || x.run.Status.Ended() {
+		x.yield(e)
+	}
+}
+
+// yield gives the token back.
+func (x *execution) yield(e *Engine) {
+	if x.slot {
 		x.slot = false
 		<-e.runs
 	}

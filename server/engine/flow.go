@@ -95,7 +95,7 @@ func (p *planner) proceedCall(x *execution, s scope, st *runbook.Step, state *in
 		p.fail(x, state.Path, evalFault("inputs", err))
 		return
 	}
-	inner := scope{def: st.Call.Scope, prefix: state.Path + "/", vars: x.shared(p), guards: s.guards}
+	inner := scope{def: st.Call.Scope, prefix: state.Path + "/", vars: x.shared(p), guards: s.guards, stop: s.stop}
 	inner.vars["inputs"] = inputs
 	if g := st.Call.Scope.Guards; len(g.NeverContain) > 0 || g.PerRun > 0 || g.PerHour > 0 {
 		inner.guards = append(slices.Clip(s.guards), boundGuards{g, st.Call.Name, inner.vars})
@@ -173,13 +173,13 @@ func (p *planner) startLoop(x *execution, st *runbook.Step, path string, vars ma
 	if len(items) > st.Foreach.Limit {
 		title := fmt.Sprintf("%s has %d items, more than its limit of %d. Go on with all of them?", st.ID, len(items), st.Foreach.Limit)
 		show, _ := encodeValue(d.Items)
-		p.emitApproval(x, path, title, show, nil, p.subject(x, path, map[string]any{"items": d.Items}), nil)
+		p.emitApproval(x, path, incident.Approval{Title: title, Show: show, Subject: p.subject(x, path, map[string]any{"items": d.Items})})
 	}
 }
 
 func (p *planner) proceedLoop(x *execution, s scope, st *runbook.Step, state *incident.Step) {
 	if a := p.approval(x, state.Path); a != nil && a.State != "granted" {
-		if fault := p.refusal(x, a); fault != nil {
+		if fault := p.refusal(s, a); fault != nil {
 			p.fail(x, state.Path, fault)
 		}
 		return
@@ -190,6 +190,7 @@ func (p *planner) proceedLoop(x *execution, s scope, st *runbook.Step, state *in
 		i := state.Next
 		item := p.itemScope(s, loop, state, i)
 		p.start(x, item, loop.Body, incident.Item(state.Path, i), x.scopeVars(item))
+		p.cut()
 		broken = state.Broken > 0 && loop.OnItemError != runbook.OnErrorContinue
 	}
 	for _, i := range slices.Sorted(maps.Keys(state.Active)) {

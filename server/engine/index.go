@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +28,7 @@ const (
 	prefixTape     = "t/" // invocation and number → tape.Entry
 	prefixCache    = "x/" // digest of an action with its parameters → cacheEntry
 	prefixEvidence = "e/" // incident and digest → bytes
+	prefixHour     = "h/" // time and invocation of a containment → names of the guards that count it
 )
 
 func headKey(id string) string {
@@ -60,7 +63,8 @@ type dedupeEntry struct {
 	Until    time.Time `json:"until"`
 }
 
-// loadIndexes reads the last number given to an incident, the dedupe keys that still hold, and the containments of the last hour.
+// loadIndexes reads the last number given to an incident, the alarms that wait, the dedupe keys that still hold, and the containments of the
+// last hour.
 func (e *Engine) loadIndexes() error {
 	err := e.store.Scan([]byte(prefixHead), nil, true, func(_, value []byte) error {
 		var h incident.Head
@@ -73,25 +77,115 @@ func (e *Engine) loadIndexes() error {
 	if err != nil {
 		return fmt.Errorf("read the last incident: %w", err)
 	}
-	now := e.now()
-	var old []journal.Op
+	err = e.store.Scan([]byte(prefixPending), nil, false, func(_, _ []byte) error {
+		e.backlog.add()
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("count the alarms that wait: %w", err)
+	}
 	err = e.store.Scan([]byte(prefixDedupe), nil, false, func(key, value []byte) error {
 		var d dedupeEntry
 		if err := json.Unmarshal(value, &d); err != nil {
 			return err
 		}
-		if d.Until.After(now) {
-			e.dedupe[string(key)] = d
-		} else {
-			old = append(old, journal.Op{Key: append([]byte(nil), key...), Delete: true})
-		}
+		e.dedupe[string(key)] = d
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("read dedupe keys: %w", err)
 	}
-	if len(old) > 0 {
-		return journal.Commit(e.ctx, e.store, old)
+	since := hourKey(e.now().Add(-time.Hour), "")
+	err = e.store.Scan([]byte(prefixHour), []byte(since), false, func(key, value []byte) error {
+		var names []string
+		if err := json.Unmarshal(value, &names); err != nil {
+			return err
+		}
+		e.hourly.add(names, hourOf(key))
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the containments of the last hour: %w", err)
+	}
+	return nil
+}
+
+// hourKey is the key of a containment that began at a time.
+func hourKey(at time.Time, invocation string) string {
+	return prefixHour + string(binary.BigEndian.AppendUint64(nil, uint64(at.UnixNano()))) + invocation
+}
+
+func hourOf(key []byte) time.Time {
+	return time.Unix(0, int64(binary.BigEndian.Uint64(key[len(prefixHour):])))
+}
+
+// sweep removes, now and then, keys whose time is over.
+func (e *Engine) sweep(ctx context.Context) {
+	every := time.NewTicker(10 * time.Minute)
+	defer every.Stop()
+	for {
+		if err := e.removeOld(); err != nil && ctx.Err() == nil {
+			e.log.Error("remove what is too old", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+	}
+}
+
+// removeOld removes dedupe keys whose window is over, containments that no cap counts any more, and cached answers that are too old.
+func (e *Engine) removeOld() error {
+	now := e.now()
+	var old [][]byte
+	e.acceptMu.Lock()
+	for key, d := range e.dedupe {
+		if !d.Until.After(now) {
+			delete(e.dedupe, key)
+			old = append(old, []byte(key))
+		}
+	}
+	err := e.remove(old)
+	e.acceptMu.Unlock()
+	if err != nil {
+		return err
+	}
+	old = nil
+	limit := hourKey(now.Add(-time.Hour), "")
+	err = e.store.Scan([]byte(prefixHour), nil, false, func(key, _ []byte) error {
+		if string(key) >= limit {
+			return journal.ErrStop
+		}
+		old = append(old, append([]byte(nil), key...))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = e.store.Scan([]byte(prefixCache), nil, false, func(key, value []byte) error {
+		var c struct{ Expires time.Time }
+		if json.Unmarshal(value, &c) != nil || !c.Expires.After(now) {
+			old = append(old, append([]byte(nil), key...))
+		}
+		return e.ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	return e.remove(old)
+}
+
+// remove deletes keys, a few hundred at a time.
+func (e *Engine) remove(keys [][]byte) error {
+	for some := range slices.Chunk(keys, maxCommitOps) {
+		ops := make([]journal.Op, len(some))
+		for i, key := range some {
+			ops[i] = journal.Op{Key: key, Delete: true}
+		}
+		if err := journal.Commit(e.ctx, e.store, ops); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -130,24 +224,33 @@ func (c *changed) wake() {
 // hourly counts containments by runbook over the last hour, for the guards.
 type hourly struct {
 	mu     sync.Mutex
-	placed map[string][]time.Time
+	placed map[string][]time.Time // in order
 }
 
-// take counts one more containment of a runbook unless that passes the cap.
-func (h *hourly) take(runbook string, limit int, now time.Time) bool {
+// full says which of the caps is reached.
+func (h *hourly) full(caps []boundGuards, now time.Time) *boundGuards {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.placed == nil {
-		h.placed = map[string][]time.Time{}
+	for i, g := range caps {
+		recent := h.placed[g.name]
+		for len(recent) > 0 && now.Sub(recent[0]) >= time.Hour {
+			recent = recent[1:]
+		}
+		if g.PerHour > 0 {
+			h.placed[g.name] = recent
+			if len(recent) >= g.PerHour {
+				return &caps[i]
+			}
+		}
 	}
-	recent := h.placed[runbook]
-	for len(recent) > 0 && now.Sub(recent[0]) > time.Hour {
-		recent = recent[1:]
+	return nil
+}
+
+// add counts a containment.
+func (h *hourly) add(names []string, at time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, name := range names {
+		h.placed[name] = append(h.placed[name], at)
 	}
-	if limit > 0 && len(recent) >= limit {
-		h.placed[runbook] = recent
-		return false
-	}
-	h.placed[runbook] = append(recent, now)
-	return true
 }

@@ -40,19 +40,30 @@ func (e *Engine) launch(l *live, s start) {
 	if s.step.Verifying {
 		act = s.step.Probe
 	}
+	path, runID, incidentID := s.step.Path, s.run.run.ID, l.id
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped {
+		return
+	}
+	if cancel := e.running[act.Invocation]; cancel != nil { // the incident was read again meanwhile
+		s.run.owned[path] = cancel
+		return
+	}
 	ctx, cancel := context.WithCancel(e.ctx)
-	path := s.step.Path
-	s.run.owned[path] = cancel
-	runID, incidentID := s.run.run.ID, l.in.ID
+	s.run.owned[path], e.running[act.Invocation] = cancel, cancel
 	e.Stats.InFlight.Add(1)
 	e.working.Go(func() {
 		defer e.Stats.InFlight.Add(-1)
 		defer cancel()
 		out, ok := e.invoke(ctx, incidentID, runID, path, act)
+		e.mu.Lock()
+		delete(e.running, act.Invocation)
+		e.mu.Unlock()
 		if !ok {
 			return // the server stops: the action stays in flight, and goes on at the next start
 		}
-		err := e.with(incidentID, func(p *planner) error { return p.ended(runID, path, act, out) })
+		err := e.with(incidentID, func(p *planner) error { return p.ended(runID, path, act, out) }, nil)
 		if err != nil && e.ctx.Err() == nil {
 			e.log.Error("outcome of an action", "incident", incidentID, "step", path, "err", err)
 		}
@@ -61,6 +72,9 @@ func (e *Engine) launch(l *live, s start) {
 
 // invoke runs the action, when its turn has come. ok is false when the server stopped before it ended.
 func (e *Engine) invoke(ctx context.Context, incidentID, runID, path string, act *incident.ActionStarted) (outcome, bool) {
+	if ctx.Err() != nil {
+		return outcome{Fault: cancelled()}, e.ctx.Err() == nil
+	}
 	select {
 	case e.actions <- struct{}{}:
 		defer func() { <-e.actions }()
@@ -122,7 +136,7 @@ func (p *planner) ended(runID, path string, act *incident.ActionStarted, out out
 	}
 	x, fault := p.execution(run)
 	if fault != nil {
-		return fault
+		return nil // the run ends of that
 	}
 	delete(x.owned, path)
 	state := run.Steps[path]
@@ -131,7 +145,9 @@ func (p *planner) ended(runID, path string, act *incident.ActionStarted, out out
 	}
 	st := p.stepAt(x, path)
 	if st == nil || st.Uses == nil {
-		return fmt.Errorf("%s: the runbook has no action at %s", runID, path)
+		p.emit(incident.FactActFinished, runID, path, incident.ActionFinished{Invocation: act.Invocation, Status: incident.Failed, Verify: act.Verify,
+			Fault: &abi.Fault{Kind: abi.Conflict, Message: "the runbook has no such action any more", Where: path}})
+		return nil
 	}
 	p.finish(x, st, state, act, out)
 	return nil

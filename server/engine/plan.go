@@ -22,6 +22,7 @@ type planner struct {
 	ops     []journal.Op
 	launch  []start
 	touched []*execution // runs that were planned
+	cuts    []int        // numbers of facts after which the plan may be divided into several commits
 	opened  bool         // the incident begins with this change
 	broken  error
 }
@@ -57,12 +58,21 @@ func (p *planner) append(f journal.Fact, data any) {
 	}
 }
 
+// cut says that what was emitted so far may be stored without what follows: a restart in between comes to the same end.
+func (p *planner) cut() {
+	if n := len(p.facts); n > 0 && (len(p.cuts) == 0 || p.cuts[len(p.cuts)-1] < n) {
+		p.cuts = append(p.cuts, n)
+	}
+}
+
 // advance plans every run of the incident, and the end of containments that have expired.
 func (p *planner) advance() error {
 	p.expire()
+	p.cut()
 	for i := 0; i < len(p.in.Runs); i++ { // a run may be added on the way
 		if r := p.in.Runs[i]; !r.Status.Ended() {
 			p.run(r)
+			p.cut()
 		}
 	}
 	return p.broken
@@ -80,7 +90,7 @@ func (p *planner) run(r *incident.Run) {
 	res := p.scope(x, body)
 	switch {
 	case !res.ended:
-	case r.Cancel:
+	case r.Cancel && !x.failing():
 		p.finishRun(r, x, incident.RunFinished{Status: incident.Cancelled})
 	case res.fault == nil:
 		outputs, err := x.outputs(p, body)
@@ -94,14 +104,31 @@ func (p *planner) run(r *incident.Run) {
 	}
 }
 
+// onFailure begins the paths of on_failure steps.
+const onFailure = "on_failure/"
+
+// failing says whether steps of on_failure have begun.
+func (x *execution) failing() bool {
+	for _, st := range x.book.OnFailure {
+		if x.run.Steps[onFailure+st.ID] != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // onFailure runs the on_failure steps of a run that failed, then ends it; what fails there is on the record and changes nothing more.
 func (p *planner) onFailure(r *incident.Run, x *execution, body scope, res scopeResult) {
 	vars := map[string]any{"failure": map[string]any{"step": res.failed, "message": res.fault.Message, "kind": string(res.fault.Kind)}}
 	for k, v := range body.vars {
 		vars[k] = v
 	}
-	after := scope{def: &runbook.Scope{Steps: x.book.OnFailure}, prefix: "on_failure/", vars: vars}
+	after := scope{def: &runbook.Scope{Steps: x.book.OnFailure}, prefix: onFailure, vars: vars}
 	if len(x.book.OnFailure) > 0 && !p.scope(x, after).ended {
+		return
+	}
+	if r.Cancel {
+		p.finishRun(r, x, incident.RunFinished{Status: incident.Cancelled})
 		return
 	}
 	p.finishRun(r, x, incident.RunFinished{Status: statusOf(res.fault), Fault: res.fault, Failed: res.failed})
@@ -133,6 +160,8 @@ type scope struct {
 	prefix string // of the paths of its steps
 	vars   map[string]any
 	guards []boundGuards // of the enclosing runbooks, outermost first
+	// stop says that it, or one around it, has ended early or is being cancelled: nothing in it waits for people or time any more.
+	stop bool
 }
 
 type scopeResult struct {
@@ -146,8 +175,11 @@ func (p *planner) scope(x *execution, s scope) scopeResult {
 	for {
 		before := len(p.facts)
 		for _, st := range s.def.Steps {
-			mayStart := !x.run.Cancel && !p.stopping(x, s).ended // asked each time: the step before may have just failed
-			p.step(x, s, st, s.prefix+st.ID, mayStart)
+			here := s
+			ended := x.run.Cancel || p.stopping(x, s).ended // asked each time: the step before may have just failed
+			here.stop = s.stop || ended
+			p.step(x, here, st, s.prefix+st.ID, !ended)
+			p.cut()
 		}
 		if len(p.facts) == before || p.broken != nil {
 			break
@@ -309,9 +341,9 @@ func (p *planner) proceed(x *execution, s scope, st *runbook.Step, state *incide
 	case runbook.KindForeach:
 		p.proceedLoop(x, s, st, state)
 	case runbook.KindApprove:
-		p.proceedAsk(x, st, state)
+		p.proceedAsk(x, s, st, state)
 	case runbook.KindWait:
-		if x.run.Cancel {
+		if s.stop {
 			p.done(x, state.Path, incident.StepFinished{Status: incident.Cancelled})
 		} else if state.Due == nil || !state.Due.After(p.now) {
 			p.done(x, state.Path, incident.StepFinished{Status: incident.Succeeded})
@@ -374,9 +406,7 @@ func (p *planner) nextDue() (time.Time, bool) {
 		}
 	}
 	for _, c := range p.in.Containments {
-		if c.Inverse != nil && c.State != incident.Releasing && c.State != incident.ReleaseFailed && c.Standing() {
-			consider(c.Expires)
-		}
+		consider(c.Due())
 	}
 	return due, !due.IsZero()
 }

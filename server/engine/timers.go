@@ -43,7 +43,7 @@ func (t *timers) set(incident string, at time.Time) {
 }
 
 func (t *timers) run(ctx context.Context) {
-	clock := time.NewTimer(time.Hour)
+	clock := time.NewTimer(longest)
 	defer clock.Stop()
 	for {
 		due, next := t.take()
@@ -68,7 +68,7 @@ func (t *timers) take() (due []string, next time.Duration) {
 	for len(t.heap) > 0 {
 		first := t.heap[0]
 		if first.at.After(now) {
-			return due, first.at.Sub(now)
+			return due, min(first.at.Sub(now), longest)
 		}
 		heap.Pop(&t.heap)
 		if at, ok := t.at[first.incident]; ok && at.Equal(first.at) {
@@ -76,8 +76,11 @@ func (t *timers) take() (due []string, next time.Duration) {
 			due = append(due, first.incident)
 		}
 	}
-	return due, time.Hour
+	return due, longest
 }
+
+// longest bounds a sleep: the clock of the wall may be set, or go on while the machine is suspended.
+const longest = time.Minute
 
 type timerHeap []timer
 

@@ -189,6 +189,8 @@ type ActionFinished struct {
 	// Retry is when the next attempt is due; Verifying says that the probe comes next. Neither: the step has ended.
 	Retry     *time.Time `json:"retry,omitempty"`
 	Verifying bool       `json:"verifying,omitempty"`
+	// Doubt says that the other side may have done what was asked for, although the attempt failed.
+	Doubt bool `json:"doubt,omitempty"`
 }
 
 // Vote is the data of FactVoted.

@@ -3,6 +3,7 @@ package incident
 import (
 	"strconv"
 
+	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/server/journal"
 )
 
@@ -41,6 +42,9 @@ func (r *Run) apply(f *journal.Fact) (done bool, err error) {
 			s.Probes++
 		} else {
 			s.Action, s.Attempts = &d, d.Attempt
+			if d.Kind == abi.Contain && d.Attempt == 1 {
+				r.Contained++
+			}
 		}
 		return true, err
 	case FactActFinished:
@@ -53,6 +57,7 @@ func (r *Run) apply(f *journal.Fact) (done bool, err error) {
 
 func (r *Run) actionFinished(s *Step, d ActionFinished, f *journal.Fact) {
 	s.Kind, s.InFlight, s.Fault, s.Due, s.Verifying = "uses", false, d.Fault, d.Retry, d.Verifying
+	s.Doubt = s.Doubt || d.Doubt
 	if !d.Verify {
 		s.Output, s.Cached, s.HostCalls, s.Wall = d.Output, d.Cached, d.HostCalls, d.Wall
 	}

@@ -3,6 +3,7 @@ package incident
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,6 +48,7 @@ type Run struct {
 	Cancel    bool             `json:"cancelling,omitempty"`
 	Steps     map[string]*Step `json:"-"` // by path
 	Order     []string         `json:"-"` // paths as they started
+	Contained int              `json:"-"` // containments that were begun, for the guards
 }
 
 // Step is the state of one step, or of one item of a loop.
@@ -68,6 +70,7 @@ type Step struct {
 	Due       *time.Time                 `json:"due,omitempty"`
 	InFlight  bool                       `json:"in_flight,omitempty"`
 	Verifying bool                       `json:"verifying,omitempty"`
+	Doubt     bool                       `json:"doubt,omitempty"` // an attempt failed that may have had its effect
 	Attempts  int                        `json:"attempts,omitempty"`
 	Probes    int                        `json:"probes,omitempty"`
 	Wall      time.Duration              `json:"wall,omitempty"` // nanoseconds inside the sandbox, the last attempt
@@ -95,8 +98,27 @@ type Approval struct {
 	State   string          `json:"state"`   // pending, granted, denied, expired, cancelled
 	Asked   time.Time       `json:"asked"`
 	Expires *time.Time      `json:"expires,omitempty"`
-	By      string          `json:"by,omitempty"`
-	Note    string          `json:"note,omitempty"`
+	Not     []string        `json:"not,omitempty"` // who may not grant: requester
+	Votes   []Ballot        `json:"votes,omitempty"`
+	By      string          `json:"by,omitempty"`   // who voted last
+	Note    string          `json:"note,omitempty"` // of the last vote
+}
+
+// Ballot is one person's word on an approval.
+type Ballot struct {
+	By    string    `json:"by"`
+	Grant bool      `json:"grant"`
+	Note  string    `json:"note,omitempty"`
+	At    time.Time `json:"at"`
+}
+
+// People is how many people an approval needs in all.
+func (a *Approval) People() int {
+	n := 0
+	for _, need := range a.Need {
+		n += need.Count
+	}
+	return max(n, 1)
 }
 
 // Need is how many people of a group an approval asks for.
@@ -140,6 +162,18 @@ type Containment struct {
 // Standing says whether the containment may still be in effect.
 func (c *Containment) Standing() bool { return c.State != Released }
 
+// Due is when the containment is to end by itself; nil if it is not, or not any more.
+func (c *Containment) Due() *time.Time {
+	switch c.State {
+	case Releasing, Released, ReleaseFailed:
+		return nil
+	}
+	if c.Inverse == nil {
+		return nil
+	}
+	return c.Expires
+}
+
 // Invocation names an action and its parameters.
 type Invocation struct {
 	Plugin     string          `json:"plugin"`
@@ -178,7 +212,7 @@ func (in *Incident) Containment(id string) *Containment {
 	return nil
 }
 
-// Quiet says that nothing of the incident needs the engine: no run goes on, no containment stands.
+// Quiet says that nothing of the incident needs the engine: no run goes on, no containment is to end by itself.
 func (in *Incident) Quiet() bool {
 	for _, r := range in.Runs {
 		if !r.Status.Ended() {
@@ -186,7 +220,7 @@ func (in *Incident) Quiet() bool {
 		}
 	}
 	for _, c := range in.Containments {
-		if c.Standing() && c.Inverse != nil && c.State != ReleaseFailed {
+		if c.Due() != nil {
 			return false
 		}
 	}
@@ -296,6 +330,7 @@ func (in *Incident) apply(f *journal.Fact) error {
 		d, err := decode[Vote](f)
 		if a := in.Approval(d.Approval); a != nil {
 			a.By, a.Note = f.By, d.Note
+			a.Votes = append(a.Votes, Ballot{f.By, d.Grant, d.Note, f.Time})
 		}
 		return err
 	case FactDecided:
@@ -358,7 +393,7 @@ func Loop(path string) (loop string, item int, ok bool) {
 	if i < 0 {
 		return "", 0, false
 	}
-	_, err := fmt.Sscanf(path[i:], "[%d]", &item)
+	item, err := strconv.Atoi(path[i+1 : len(path)-1])
 	return path[:i], item, err == nil
 }
 

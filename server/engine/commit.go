@@ -1,0 +1,180 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/server/journal"
+)
+
+// What one commit holds at most, well below what a store refuses: a plan may be long (ten thousand items with cached answers). The store keeps
+// values of more than smallValue apart, so that they do not count beyond it.
+const (
+	maxCommitOps   = 512
+	maxCommitBytes = 192 << 10
+	smallValue     = 4 << 10
+	maxCutFacts    = 128
+)
+
+// retryCommit is the pause before an incident goes on that the store refused to write about.
+const retryCommit = 5 * time.Second
+
+// part is what must be stored together: the facts of one plan up to a place where it may be cut, or a change beside them.
+type part struct {
+	ops   []journal.Op // facts first
+	l     *live        // whose facts they are; nil if they are none
+	facts int          // number of facts
+	seq   uint64       // of the last of them
+	idle  bool         // nothing of the incident is at work once they are stored
+}
+
+// parts divides the facts of the plan at its cuts. The incident is marked as active before anything of it can be lost.
+func (p *planner) parts() ([]part, error) {
+	ops, err := journal.FactOps(p.facts)
+	if err != nil || len(ops) == 0 {
+		return nil, err
+	}
+	head, err := journal.Put(headKey(p.in.ID), p.in.Head())
+	if err != nil {
+		return nil, err
+	}
+	var list []part
+	from := 0
+	for i, cut := range p.cuts {
+		next := len(p.facts)
+		if i+1 < len(p.cuts) {
+			next = p.cuts[i+1]
+		}
+		if cut > from && next-from > maxCutFacts {
+			list = append(list, part{ops: ops[from:cut:cut], l: p.l, facts: cut - from, seq: p.facts[cut-1].Seq})
+			from = cut
+		}
+	}
+	list = append(list, part{ops: ops[from:], l: p.l, facts: len(ops) - from, seq: p.in.Seq, idle: len(p.l.execs) == 0})
+	first, last := &list[0], &list[len(list)-1]
+	last.ops = append(last.ops, head)
+	active, quiet := []byte(prefixActive+p.in.ID), p.in.Quiet()
+	if !quiet || len(list) > 1 {
+		first.ops = append(first.ops, journal.Op{Key: active, Value: []byte{}})
+	}
+	if quiet && (len(list) > 1 || !p.opened) {
+		last.ops = append(last.ops, journal.Op{Key: active, Delete: true})
+	}
+	return list, nil
+}
+
+// commit submits the facts of plans together with ops, and then starts what is in flight. Everything goes into one commit if it fits; else what
+// a plan may lack without harm comes first, the beginning of each plan next, then the ops, then the rest. Callers hold the locks of the plans'
+// incidents. done is called once, unless an error is returned: then nothing was submitted, and the incidents are forgotten.
+func (e *Engine) commit(plans []*planner, ops []journal.Op, done func(error)) error {
+	var beside, begin, rest []part
+	for _, p := range plans {
+		list, err := p.parts()
+		if err != nil {
+			for _, p := range plans {
+				err = e.damaged(p.l, err)
+			}
+			return err
+		}
+		for _, op := range p.ops {
+			beside = append(beside, part{ops: []journal.Op{op}})
+		}
+		if len(list) > 0 {
+			begin, rest = append(begin, list[0]), append(rest, list[1:]...)
+		}
+	}
+	if len(ops) > 0 {
+		begin = append(begin, part{ops: ops})
+	}
+	commits := pack(append(append(beside, begin...), rest...))
+	all := &gather{pending: len(commits) + 1, done: done}
+	for _, c := range commits {
+		e.submit(c, all.one)
+	}
+	all.one(nil)
+	for _, p := range plans {
+		for _, s := range p.launch {
+			e.launch(p.l, s)
+		}
+		for _, x := range p.touched {
+			x.freeSlot(e)
+		}
+		e.idle(p.l)
+	}
+	return nil
+}
+
+// pack joins parts, in their order, into as few commits as they fit into.
+func pack(parts []part) (commits [][]part) {
+	count, size := 0, 0
+	for _, next := range parts {
+		bytes := 0
+		for _, op := range next.ops {
+			bytes += len(op.Key) + min(len(op.Value), smallValue) + 128
+		}
+		if len(commits) == 0 || count+len(next.ops) > maxCommitOps || size+bytes > maxCommitBytes {
+			commits, count, size = append(commits, nil), 0, 0
+		}
+		last := len(commits) - 1
+		commits[last] = append(commits[last], next)
+		count, size = count+len(next.ops), size+bytes
+	}
+	return commits
+}
+
+// submit hands one commit to the store.
+func (e *Engine) submit(c []part, done func(error)) {
+	var ops []journal.Op
+	for _, pt := range c {
+		ops = append(ops, pt.ops...)
+		if pt.l != nil {
+			pt.l.pending.Add(1)
+		}
+	}
+	e.store.Submit(e.ctx, ops, func(err error) {
+		for _, pt := range c {
+			if pt.l != nil {
+				if failure := e.answered(pt, err); err == nil {
+					err = failure
+				}
+			}
+		}
+		if err == nil {
+			e.changed.wake()
+		}
+		done(err)
+	})
+}
+
+// answered notes what became of a part. It is called by the store, in the order of submission, and must not wait for a lock of an incident.
+// When a part is refused, the state in memory is ahead of the disk: it is read again before anything else happens to the incident. What was
+// submitted in the meantime and stored stands behind a gap; it is taken back.
+func (e *Engine) answered(pt part, err error) error {
+	l := pt.l
+	switch {
+	case err == nil && !l.failed.Load():
+		l.stored.Store(pt.seq)
+		l.pending.Add(-1)
+		if pt.idle {
+			go e.drop(l) // not here: whoever holds l.mu may be waiting for the store
+		}
+		return nil
+	case err == nil:
+		back := make([]journal.Op, pt.facts)
+		for i := range back {
+			back[i] = journal.Op{Key: pt.ops[i].Key, Delete: true}
+		}
+		err = &abi.Fault{Kind: abi.Unavailable, Message: "the store refused what comes before in the journal", Retryable: true}
+		e.store.Submit(context.Background(), back, func(error) { l.pending.Add(-1) })
+	default:
+		l.failed.Store(true)
+		l.pending.Add(-1)
+		e.kept.Clear()
+		if e.ctx.Err() == nil {
+			e.log.Error("the store refuses to write about an incident", "incident", l.id, "err", err)
+		}
+	}
+	e.timers.set(l.id, e.now().Add(retryCommit))
+	return err
+}
