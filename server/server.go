@@ -98,6 +98,9 @@ func New(o Options) (_ *Server, err error) {
 	return s, nil
 }
 
+// maxAction is the longest that any action may take; manifests and steps ask for less.
+const maxAction = 5 * time.Minute
+
 // openHost makes the sandbox, with the site's network policy and the sources of secrets.
 func (s *Server) openHost() error {
 	policy, err := s.o.Network.policy()
@@ -123,7 +126,7 @@ func (s *Server) openHost() error {
 	if err != nil {
 		return err
 	}
-	if s.host, err = host.New(host.Options{CacheDir: cache, Services: services}); err != nil {
+	if s.host, err = host.New(host.Options{CacheDir: cache, Services: services, Timeout: maxAction}); err != nil {
 		return err
 	}
 	s.cleanup = append(s.cleanup, s.host.Close)
