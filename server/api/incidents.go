@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/server/incident"
 	"github.com/riposte-soar/riposte/server/journal"
 )
@@ -46,7 +47,7 @@ func (s *Server) incidents() {
 		}) (*body[*incident.Incident], error) {
 			return answer(e.Incident(in.ID))
 		})
-	route(s, http.MethodGet, "/incidents/{id}/timeline", "get-timeline", "The facts of an incident after a number, in order; with wait, the answer comes when there is one.", "incidents",
+	route(s, http.MethodGet, "/incidents/{id}/timeline", "get-timeline", "The facts of an incident after a number, in order; with wait, the answer comes when there is one, also if the incident is yet to be opened.", "incidents",
 		func(ctx context.Context, in *struct {
 			ID    string `path:"id"`
 			After uint64 `query:"after"`
@@ -111,7 +112,7 @@ func (s *Server) timeline(ctx context.Context, id string, after uint64, wait tim
 	for {
 		next := s.o.Engine.Changed()
 		facts, err := s.o.Engine.Facts(id, after)
-		if err != nil {
+		if err != nil && (wait == 0 || abi.AsFault(err).Kind != abi.NotFound) {
 			return nil, err
 		}
 		if len(facts) > 0 || wait == 0 {

@@ -127,12 +127,12 @@ func (e *Engine) Facts(id string, after uint64) ([]journal.Fact, error) {
 }
 
 // Follow calls fn for each fact of an incident after number seq, and goes on as new ones are stored, until ctx ends or fn gives an error.
-// ErrStop ends it without one.
+// ErrStop ends it without one. An incident that is not there yet is waited for.
 func (e *Engine) Follow(ctx context.Context, id string, after uint64, fn func(*journal.Fact) error) error {
 	for {
 		next := e.changed.wait()
 		facts, err := e.Facts(id, after)
-		if err != nil {
+		if err != nil && abi.AsFault(err).Kind != abi.NotFound {
 			return err
 		}
 		for i := range facts {
