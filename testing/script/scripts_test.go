@@ -23,9 +23,9 @@ import (
 //	content DIR                  write the demo's content into DIR as well
 //	seed FILE                    write the demo's alarm, as of now, into FILE
 //	serve [FLAG…]                start a server on $WORK/content and $WORK/data; sets RIPOSTE_SERVER, RIPOSTE_TOKEN, SYSLOG_UDP, SYSLOG_TCP
-//	stop | kill9                 end it
+//	sigterm | kill9              end it well, or at once
 //	riposte ARG…                 run the command line
-//	exits CODE ARG…              run it, and expect this exit code
+//	exits CODE riposte ARG…      run it, and expect this exit code
 //	syslog udp|tcp|lf FILE       send each line of FILE as a message: a datagram, framed by its length, or ended by a line feed
 //	http STATUS METHOD PATH [FILE [TYPE]]   send a request with $RIPOSTE_TOKEN, unless NOTOKEN is set; the answer is on stdout, its header on stderr
 //	[!] json SEGMENT… VALUE      compare a part of stdout, see pick
@@ -47,7 +47,7 @@ func TestScripts(t *testing.T) {
 				return os.WriteFile(ts.MkAbs(args[0]), []byte(world.SeedAlarm(time.Now())+"\n"), 0o644)
 			}),
 			"serve":    plain(serveCommand),
-			"stop":     plain(func(ts *testscript.TestScript, _ []string) error { return sceneOf(ts).end((*server).stop) }),
+			"sigterm":  plain(func(ts *testscript.TestScript, _ []string) error { return sceneOf(ts).end((*server).stop) }),
 			"kill9":    plain(func(ts *testscript.TestScript, _ []string) error { return sceneOf(ts).end(killed) }),
 			"riposte":  riposteCommand,
 			"exits":    plain(exitsCommand),
@@ -153,19 +153,22 @@ func riposteCommand(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func exitsCommand(ts *testscript.TestScript, args []string) error {
+	if len(args) < 2 || args[1] != "riposte" {
+		return errors.New("usage: exits CODE riposte ARG…")
+	}
 	want, err := strconv.Atoi(args[0])
 	if err != nil {
 		return err
 	}
 	got := 0
 	var exit *exec.ExitError
-	if err := ts.Exec(*binary, args[1:]...); errors.As(err, &exit) {
+	if err := ts.Exec(*binary, args[2:]...); errors.As(err, &exit) {
 		got = exit.ExitCode()
 	} else if err != nil {
 		return err
 	}
 	if got != want {
-		ts.Fatalf("riposte %s: exit code %d, want %d", strings.Join(args[1:], " "), got, want)
+		ts.Fatalf("%s: exit code %d, want %d", strings.Join(args[1:], " "), got, want)
 	}
 	return nil
 }
