@@ -1,5 +1,6 @@
-// Package bundle is the plugin package: one WebAssembly module that carries its manifest in the custom section riposte.manifest. A package
-// is known by the SHA-256 of its bytes, and everything about it that can be checked without running it is checked when it is opened.
+// Package bundle is the plugin package: one WebAssembly module that carries its manifest in the custom section riposte.manifest, and may carry
+// assets and a bill of materials in others. A package is known by the SHA-256 of its bytes, and everything about it that can be checked without
+// running it is checked when it is opened. Whether it may run here at all is the matter of package trust.
 package bundle
 
 import (
@@ -106,6 +107,7 @@ func OpenFunc(load func() ([]byte, error)) (*Bundle, error) {
 	report := &problems{}
 	checkImports(m, manifest.Requires, report)
 	checkShape(m, manifest.Actions, report)
+	checkParts(all, report)
 	if err := report.err(); err != nil {
 		return nil, err
 	}
@@ -183,20 +185,9 @@ func hideReferences(value any, shape schemaHead) {
 	}
 }
 
-// Pack puts a manifest (JSON) into a module, in place of one that is there. The same input gives the same bytes. Nothing is checked but the
-// form of the module: Open does that.
+// Pack puts a manifest (JSON) into a module; see Parts.Pack.
 func Pack(module, manifest []byte) ([]byte, error) {
-	all, err := split(module)
-	if err != nil {
-		return nil, err
-	}
-	packed := append(make([]byte, 0, len(module)+len(manifest)+64), module[:8]...)
-	for _, s := range all {
-		if s.id != sectionCustom || s.name != abi.ManifestSection {
-			packed = append(packed, module[s.start:s.end]...)
-		}
-	}
-	return append(packed, custom(abi.ManifestSection, manifest)...), nil
+	return Parts{Manifest: manifest}.Pack(module)
 }
 
 func split(file []byte) ([]section, error) {
