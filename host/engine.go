@@ -9,7 +9,6 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/riposte-soar/riposte/host/meter"
@@ -22,6 +21,7 @@ type engine struct {
 	runtime wazero.Runtime
 	cache   wazero.CompilationCache
 	memory  int64
+	copies  bool // instances have ordinary memory, as on systems that cannot map an image
 }
 
 func newEngine(o Options) (*engine, error) {
@@ -31,7 +31,7 @@ func newEngine(o Options) (*engine, error) {
 	}
 	ctx := context.Background()
 	config := wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(uint32(max(o.Memory>>16, 1)))
-	e := &engine{runtime: wazero.NewRuntimeWithConfig(ctx, config), cache: cache, memory: o.Memory}
+	e := &engine{runtime: wazero.NewRuntimeWithConfig(ctx, config), cache: cache, memory: o.Memory, copies: o.copies}
 	if err := e.instantiateDoors(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("host: %w", err), e.close())
 	}
@@ -152,50 +152,3 @@ func memoryDoor(d door) {
 		stack[0] = g.blocks.put(data)
 	})
 }
-
-// limitedMemory is the linear memory of an instance.
-type limitedMemory struct {
-	buffer []byte
-	limit  int64
-	stats  memoryStats
-}
-
-// memoryStats is what an invocation did to its memory.
-type memoryStats struct {
-	peak    int64
-	refused bool // it wanted more than it may have
-}
-
-var _ experimental.MemoryAllocator = (*limitedMemory)(nil)
-
-// Allocate implements experimental.MemoryAllocator.
-func (m *limitedMemory) Allocate(_, _ uint64) experimental.LinearMemory { return m }
-
-// Reallocate grows the memory, or refuses to, in which case memory.grow gives -1. What a module begins with is always given: it was
-// checked when it was installed.
-func (m *limitedMemory) Reallocate(size uint64) []byte {
-	if m.buffer != nil && size > uint64(m.limit) {
-		m.stats.refused = true
-		return nil
-	}
-	if size > uint64(cap(m.buffer)) {
-		room := size // exactly, to begin with: most guests never grow
-		if m.buffer != nil {
-			room = max(size, min(2*uint64(cap(m.buffer)), uint64(m.limit)))
-		}
-		grown := make([]byte, size, room)
-		copy(grown, m.buffer)
-		m.buffer = grown
-	}
-	m.buffer = m.buffer[:size]
-	m.stats.peak = max(m.stats.peak, int64(size))
-	return m.buffer
-}
-
-// serve begins an invocation's account.
-func (m *limitedMemory) serve(limit int64) {
-	m.limit, m.stats = limit, memoryStats{peak: int64(len(m.buffer))}
-}
-
-// Free implements experimental.LinearMemory.
-func (m *limitedMemory) Free() {}

@@ -44,6 +44,8 @@ type Options struct {
 	Input     int64         // bytes of parameters and settings; default 4 MiB
 	HostCalls int           // of one invocation; default 1,000
 	Fuel      int64         // instructions of one invocation, about; default none: the timeout bounds them
+
+	copies bool // see engine
 }
 
 func (o Options) withDefaults() Options {

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"sync"
 	"time"
@@ -32,22 +31,46 @@ type instance struct {
 type image struct {
 	memory  []byte
 	globals map[string]uint64 // by export name; the meter's fuel is 0
+	pages   *sharedPages      // memory, if instances can map it
+}
+
+// share lets new instances map the image, where the system can.
+func (im *image) share() {
+	if len(im.memory) == 0 {
+		return
+	}
+	if pages, err := sharePages(im.memory); err == nil {
+		im.pages, im.memory = pages, pages.content
+	}
+}
+
+func (im *image) release() {
+	if im.pages != nil {
+		_ = im.pages.release() // what was mapped can be unmapped
+	}
 }
 
 // imageClock is where the monotonic clock of a guest with an image starts: later than all that it saw while it was initialised.
 const imageClock = time.Second
 
-// pageSize is the unit in which memory is compared and put back: most of it is as it was, and to read is cheaper than to write.
+// pageSize is the unit in which memory is put back: most of it is as it was. It is the page of the processor where that has a say.
 const pageSize = 4 << 10
 
 // poolTime is how long unused instances are kept.
 const poolTime = 5 * time.Second
 
+// poolBytes bounds what the unused instances of one module hold, but for the least number of them.
+const poolBytes = 32 << 20
+
+// instanceBytes is what an instance holds beside its memory, about.
+const instanceBytes = 64 << 10
+
 // pool keeps instances that hold the image.
 type pool struct {
-	mu   sync.Mutex
-	free []*instance
-	size int
+	mu    sync.Mutex
+	free  []*instance
+	bytes int // that they hold
+	least int // so many are kept, whatever they hold
 }
 
 func (p *pool) take() *instance {
@@ -60,6 +83,7 @@ func (p *pool) take() *instance {
 	i := p.free[last]
 	p.free[last] = nil
 	p.free = p.free[:last]
+	p.bytes -= i.held()
 	return i
 }
 
@@ -67,10 +91,11 @@ func (p *pool) take() *instance {
 func (p *pool) put(i *instance) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.free) >= p.size {
+	if len(p.free) >= p.least && p.bytes+i.held() > poolBytes {
 		return false
 	}
 	p.free = append(p.free, i)
+	p.bytes += i.held()
 	return true
 }
 
@@ -81,18 +106,31 @@ func (p *pool) drain() {
 	for _, i := range p.free {
 		i.close()
 	}
-	p.free = nil
+	p.free, p.bytes = nil, 0
 }
 
-// newInstance instantiates a module for a guest. Nothing of it has run yet, but for a start function.
-func (e *engine) newInstance(ctx context.Context, code wazero.CompiledModule, g *guest) (*instance, error) {
+// newInstance instantiates a module for a guest. Nothing of it has run yet, but for a start function. With pages its memory maps them: it does
+// not begin with zeros then, and must be restored.
+func (e *engine) newInstance(ctx context.Context, code wazero.CompiledModule, g *guest, pages *sharedPages) (*instance, error) {
 	i := &instance{guest: g, memory: limitedMemory{limit: g.limits.memory}}
+	if pages != nil {
+		if private, err := pages.private(); err == nil { // without a mapping it has ordinary memory
+			i.memory.pages = private
+		}
+	}
 	module, err := e.runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, &i.memory), code, i.config())
 	if err != nil {
 		g.memory = i.memory.stats
+		i.memory.release()
 		return nil, err
 	}
 	i.module = module
+	if i.memory.mapped() { // the module's data was written over the image
+		if err := i.memory.pages.discard(); err != nil {
+			i.close()
+			return nil, err
+		}
+	}
 	return i, nil
 }
 
@@ -113,8 +151,12 @@ type chance struct{ instance *instance }
 func (c chance) Read(p []byte) (int, error) { return c.instance.guest.random.Read(p) }
 
 func (i *instance) close() {
-	_ = i.module.Close(context.Background()) // frees memory only
+	_ = i.module.Close(context.Background()) // there is nothing to it that can fail
+	i.memory.release()
 }
+
+// held is how many bytes the instance has of its own.
+func (i *instance) held() int { return i.memory.held() + instanceBytes }
 
 // start runs what must come before an action: the initialisation of a WASI reactor, or the constructors of a module that has none; and the
 // runtime of a Haskell program.
@@ -148,14 +190,8 @@ func (i *instance) grow(im *image) bool {
 
 // restore puts the image into an instance, unless its memory has grown, which cannot be undone.
 func (i *instance) restore(im *image) bool {
-	if len(i.memory.buffer) != len(im.memory) {
+	if !i.memory.restore(im) {
 		return false
-	}
-	for at := 0; at < len(im.memory); at += pageSize {
-		now, then := i.memory.buffer[at:at+pageSize], im.memory[at:at+pageSize]
-		if !bytes.Equal(now, then) {
-			copy(now, then)
-		}
 	}
 	for name, value := range im.globals {
 		global, ok := i.module.ExportedGlobal(name).(api.MutableGlobal)
@@ -172,7 +208,7 @@ func (e *engine) capture(ctx context.Context, code wazero.CompiledModule, global
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, guestKey{}, g), captureTime)
 	defer cancel()
 	g.ctx = ctx
-	i, err := e.newInstance(ctx, code, g)
+	i, err := e.newInstance(ctx, code, g, nil)
 	if err != nil {
 		return nil
 	}

@@ -114,7 +114,7 @@ func (s *moduleStore) acquire(ctx context.Context, b *bundle.Bundle) (*loadedMod
 	s.mu.Lock()
 	m, ok := s.modules[b.Digest]
 	if !ok {
-		m = &loadedModule{digest: b.Digest, ready: make(chan struct{}), engine: s.engine, pool: pool{size: runtime.GOMAXPROCS(0)}}
+		m = &loadedModule{digest: b.Digest, ready: make(chan struct{}), engine: s.engine, pool: pool{least: runtime.GOMAXPROCS(0)}}
 		s.modules[b.Digest] = m
 	}
 	m.users++
@@ -153,6 +153,9 @@ func (s *moduleStore) load(ctx context.Context, m *loadedModule, b *bundle.Bundl
 	}
 	if globals, ok := globalNames(prepared); ok {
 		m.image = s.engine.capture(ctx, m.code, globals, imageGuest(b, s.engine.memory))
+		if m.image != nil && !s.engine.copies && !bundle.HasStart(prepared) {
+			m.image.share()
+		}
 	}
 	return nil
 }
@@ -160,7 +163,7 @@ func (s *moduleStore) load(ctx context.Context, m *loadedModule, b *bundle.Bundl
 // begin gives an instance that is ready for the action.
 func (m *loadedModule) begin(ctx context.Context, g *guest) (*instance, error) {
 	if m.image == nil {
-		i, err := m.engine.newInstance(ctx, m.code, g)
+		i, err := m.engine.newInstance(ctx, m.code, g, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -176,7 +179,7 @@ func (m *loadedModule) begin(ctx context.Context, g *guest) (*instance, error) {
 	i := m.pool.take()
 	if i == nil {
 		var err error
-		if i, err = m.engine.newInstance(ctx, m.code, g); err != nil {
+		if i, err = m.engine.newInstance(ctx, m.code, g, m.image.pages); err != nil {
 			return nil, err
 		}
 		if !i.grow(m.image) || !i.restore(m.image) {
@@ -259,6 +262,9 @@ func (s *moduleStore) drop(m *loadedModule) {
 	m.timer.Stop()
 	delete(s.modules, m.digest)
 	m.pool.drain()
+	if m.image != nil {
+		m.image.release()
+	}
 	_ = m.code.Close(context.Background()) // frees memory, and cannot fail in this engine
 }
 

@@ -1,0 +1,99 @@
+package host
+
+import (
+	"bytes"
+
+	"github.com/tetratelabs/wazero/experimental"
+)
+
+// limitedMemory is the linear memory of an instance: a private mapping of the image's pages where the system has such things, otherwise, and
+// when it grows, ordinary memory of ours.
+type limitedMemory struct {
+	buffer []byte
+	limit  int64
+	stats  memoryStats
+	pages  *privatePages // nil without a mapping
+}
+
+// memoryStats is what an invocation did to its memory.
+type memoryStats struct {
+	peak    int64
+	refused bool // it wanted more than it may have
+}
+
+var _ experimental.MemoryAllocator = (*limitedMemory)(nil)
+
+// Allocate implements experimental.MemoryAllocator.
+func (m *limitedMemory) Allocate(_, _ uint64) experimental.LinearMemory { return m }
+
+// Reallocate grows the memory, or refuses to, in which case memory.grow gives -1. What a module begins with is always given: it was
+// checked when it was installed.
+func (m *limitedMemory) Reallocate(size uint64) []byte {
+	if m.buffer != nil && size > uint64(m.limit) {
+		m.stats.refused = true
+		return nil
+	}
+	if m.buffer == nil && m.pages != nil && size == uint64(len(m.pages.content)) {
+		m.buffer = m.pages.content
+	}
+	if size > uint64(cap(m.buffer)) {
+		room := size // exactly, to begin with: most guests never grow
+		if m.buffer != nil {
+			room = max(size, min(2*uint64(cap(m.buffer)), uint64(m.limit)))
+		}
+		grown := make([]byte, size, room)
+		copy(grown, m.buffer)
+		m.buffer = grown
+	}
+	m.buffer = m.buffer[:size]
+	m.stats.peak = max(m.stats.peak, int64(size))
+	return m.buffer
+}
+
+// Free implements experimental.LinearMemory. It does nothing: an instance closes itself while its guest is still on the stack, and memory that
+// is mapped must outlive that. See release.
+func (m *limitedMemory) Free() {}
+
+// release gives the memory back; the instance must be closed.
+func (m *limitedMemory) release() {
+	m.buffer = nil
+	if m.pages != nil {
+		m.pages.release()
+		m.pages = nil
+	}
+}
+
+// serve begins an invocation's account.
+func (m *limitedMemory) serve(limit int64) {
+	m.limit, m.stats = limit, memoryStats{peak: int64(len(m.buffer))}
+}
+
+// mapped says whether the memory is the mapping, which it is not any more when it has grown.
+func (m *limitedMemory) mapped() bool {
+	return m.pages != nil && len(m.buffer) > 0 && &m.buffer[0] == &m.pages.content[0]
+}
+
+// held is how many bytes the memory has of its own.
+func (m *limitedMemory) held() int {
+	if m.mapped() {
+		return m.pages.held()
+	}
+	return cap(m.buffer)
+}
+
+// restore puts the content of the image back, unless the memory has grown, which cannot be undone.
+func (m *limitedMemory) restore(im *image) bool {
+	if len(m.buffer) != len(im.memory) {
+		return false
+	}
+	if m.mapped() {
+		return m.pages.restore() == nil
+	}
+	for at := 0; at < len(im.memory); at += pageSize {
+		now, then := m.buffer[at:at+pageSize], im.memory[at:at+pageSize]
+		if !bytes.Equal(now, then) {
+			copy(now, then)
+		}
+	}
+	return true
+}

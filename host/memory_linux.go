@@ -1,0 +1,147 @@
+package host
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// On Linux the image of a module lies in a sealed memory file, and each instance maps it privately (mmap(2), MAP_PRIVATE): a page belongs to all
+// of them until one writes to it. Which pages an instance has of its own is told by /proc/self/pagemap (Documentation/admin-guide/mm/pagemap.rst:
+// a page that is present or swapped, and not of a file, is anonymous), so that only those are put back. To throw them away (MADV_DONTNEED) instead
+// would cost a page fault or two for each in the next call, which takes far longer than the copy; that is what is done where there is no
+// pagemap, and with an instance that came to hold too many.
+
+// sharedPages is an image that instances can map.
+type sharedPages struct {
+	fd      int
+	content []byte   // mapped, read-only
+	pagemap *os.File // nil if there is none that can be relied on
+}
+
+// maxOwnPages is how many pages of its own an instance may keep between two invocations: 2 MiB.
+const maxOwnPages = 512
+
+// sharePages makes an image of content, whose length is a multiple of 64 KiB and not 0.
+func sharePages(content []byte) (*sharedPages, error) {
+	if unix.Getpagesize() != pageSize {
+		return nil, fmt.Errorf("host: pages of %d bytes are not supported", unix.Getpagesize())
+	}
+	fd, err := unix.MemfdCreate("riposte-image", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, fmt.Errorf("host: memfd_create: %w", err)
+	}
+	s := &sharedPages{fd: fd}
+	for at := 0; at < len(content); {
+		n, err := unix.Pwrite(fd, content[at:], int64(at))
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("host: write of an image: %w", err), s.release())
+		}
+		at += n
+	}
+	const seals = unix.F_SEAL_WRITE | unix.F_SEAL_GROW | unix.F_SEAL_SHRINK | unix.F_SEAL_SEAL
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
+		return nil, errors.Join(fmt.Errorf("host: sealing of an image: %w", err), s.release())
+	}
+	if s.content, err = unix.Mmap(fd, 0, len(content), unix.PROT_READ, unix.MAP_SHARED); err != nil {
+		return nil, errors.Join(fmt.Errorf("host: mapping of an image: %w", err), s.release())
+	}
+	if s.pagemap, err = os.Open("/proc/self/pagemap"); err == nil && !s.pagemapTells() {
+		_ = s.pagemap.Close() // it was only read
+		s.pagemap = nil
+	}
+	return s, nil
+}
+
+// pagemapTells tries whether the kernel tells pages that were written from those that were read.
+func (s *sharedPages) pagemapTells() bool {
+	p, err := s.private()
+	if err != nil {
+		return false
+	}
+	defer p.release()
+	const read, written = 1, 2
+	p.content[written*pageSize] = s.content[written*pageSize] ^ p.content[read*pageSize] ^ 1
+	own, err := p.find()
+	return err == nil && len(own) == 1 && own[0] == written
+}
+
+// release gives the image back; instances that map it keep their pages.
+func (s *sharedPages) release() error {
+	var err error
+	if s.pagemap != nil {
+		err = s.pagemap.Close()
+	}
+	if s.content != nil {
+		err = errors.Join(err, unix.Munmap(s.content))
+	}
+	return errors.Join(err, unix.Close(s.fd))
+}
+
+// privatePages is what one instance sees of an image: its own copy of each page that it wrote to.
+type privatePages struct {
+	shared  *sharedPages
+	content []byte
+	entries []byte // of the pagemap
+	own     []int  // indices of the pages that were its own when last asked
+}
+
+func (s *sharedPages) private() (*privatePages, error) {
+	content, err := unix.Mmap(s.fd, 0, len(s.content), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, fmt.Errorf("host: mapping of an image: %w", err)
+	}
+	return &privatePages{shared: s, content: content}, nil
+}
+
+func (p *privatePages) release() { _ = unix.Munmap(p.content) } // it fails for what is not mapped only
+
+// held is how many bytes belonged to this instance alone when its pages were last looked for.
+func (p *privatePages) held() int { return len(p.own) * pageSize }
+
+// find gives the pages that belong to this instance alone.
+func (p *privatePages) find() ([]int, error) {
+	const (
+		entry            = 8 // bytes
+		present, swapped = 1 << 63, 1 << 62
+		ofFile           = 1 << 61
+	)
+	if p.entries == nil {
+		p.entries = make([]byte, len(p.content)/pageSize*entry)
+	}
+	first := uintptr(unsafe.Pointer(unsafe.SliceData(p.content))) / pageSize
+	if _, err := p.shared.pagemap.ReadAt(p.entries, int64(first*entry)); err != nil {
+		return nil, err
+	}
+	p.own = p.own[:0]
+	for at := 0; at < len(p.entries); at += entry {
+		if e := binary.LittleEndian.Uint64(p.entries[at:]); e&(present|swapped) != 0 && e&ofFile == 0 {
+			p.own = append(p.own, at/entry)
+		}
+	}
+	return p.own, nil
+}
+
+// discard lets all pages go that belong to this instance alone, so that the next look at them finds the image.
+func (p *privatePages) discard() error {
+	p.own = p.own[:0]
+	return unix.Madvise(p.content, unix.MADV_DONTNEED)
+}
+
+// restore puts the image back.
+func (p *privatePages) restore() error {
+	if p.shared.pagemap != nil {
+		own, err := p.find()
+		if err == nil && len(own) <= maxOwnPages {
+			for _, n := range own {
+				copy(p.content[n*pageSize:][:pageSize], p.shared.content[n*pageSize:])
+			}
+			return nil
+		}
+	}
+	return p.discard()
+}

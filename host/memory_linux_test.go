@@ -1,0 +1,148 @@
+package host
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+)
+
+// imageOf makes an image of some pages: random ones, and zeros.
+func imageOf(t *testing.T, random *rand.Rand, pages int) (content []byte, shared *sharedPages) {
+	t.Helper()
+	content = make([]byte, pages*pageSize)
+	for at := 0; at < len(content); at += 3 * pageSize {
+		for i := range pageSize {
+			content[at+i] = byte(random.Uint32())
+		}
+	}
+	shared, err := sharePages(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := shared.release(); err != nil {
+			t.Error(err)
+		}
+	})
+	return content, shared
+}
+
+func TestPagesAreRestoredEachTime(t *testing.T) {
+	const pages = 64 * 16
+	for name, withPagemap := range map[string]bool{"pagemap": true, "without": false} {
+		t.Run(name, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(1, 2))
+			content, shared := imageOf(t, random, pages)
+			if shared.pagemap == nil && withPagemap {
+				t.Skip("NOT TESTED: the kernel has no pagemap to rely on")
+			} else if shared.pagemap != nil && !withPagemap {
+				_ = shared.pagemap.Close()
+				shared.pagemap = nil
+			}
+			a, b := &limitedMemory{}, &limitedMemory{}
+			for _, m := range []*limitedMemory{a, b} {
+				private, err := shared.private()
+				if err != nil {
+					t.Fatal(err)
+				}
+				m.pages = private
+				if got := m.Reallocate(uint64(len(content))); !bytes.Equal(got, content) || !m.mapped() {
+					t.Fatal("the memory does not begin as the image")
+				}
+				defer m.release()
+			}
+			im := &image{memory: shared.content, pages: shared}
+			b.buffer[5] ^= 1
+			read := 0
+			for turn := range 3000 {
+				writes := random.IntN(40)
+				if turn%500 == 499 {
+					writes = 4 * pages // more than an instance may keep
+				}
+				for range writes {
+					at := random.IntN(len(content))
+					a.buffer[at] += byte(1 + random.IntN(255))
+					read += int(a.buffer[random.IntN(len(content))]) // maps a page that is not written
+				}
+				if !a.restore(im) || !bytes.Equal(a.buffer, content) {
+					t.Fatalf("turn %d: the memory is not the image", turn)
+				}
+				if a.held() > maxOwnPages*pageSize {
+					t.Fatalf("turn %d: %d bytes are kept", turn, a.held())
+				}
+			}
+			t.Logf("read %d", read)
+			if b.buffer[5] != content[5]^1 || !bytes.Equal(shared.content, content) {
+				t.Error("another instance, or the image, has changed")
+			}
+		})
+	}
+}
+
+func TestMemoryThatHasGrownIsNotRestored(t *testing.T) {
+	content, shared := imageOf(t, rand.New(rand.NewPCG(3, 4)), 16)
+	private, err := shared.private()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &limitedMemory{limit: 1 << 20, pages: private}
+	defer m.release()
+	m.Reallocate(uint64(len(content)))[7]++
+	grown := m.Reallocate(uint64(2 * len(content)))
+	if m.mapped() || grown[7] != content[7]+1 || !bytes.Equal(grown[8:len(content)], content[8:]) || grown[len(content)] != 0 {
+		t.Error("memory that grew has another content")
+	}
+	if m.restore(&image{memory: shared.content, pages: shared}) {
+		t.Error("memory that grew was restored")
+	}
+	if m.Reallocate(2<<20) != nil || !m.stats.refused {
+		t.Error("memory grew over its limit")
+	}
+}
+
+// count is the number of our mappings and files that are open.
+func count(t *testing.T) (mappings, files int) {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range fds {
+		if to, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && (strings.Contains(to, "riposte-image") || strings.HasSuffix(to, "/pagemap")) {
+			files++
+		}
+	}
+	return strings.Count(string(maps), "riposte-image"), files
+}
+
+func TestMappingsAndFilesAreGivenBack(t *testing.T) {
+	mappings, files := count(t)
+	for range 50 {
+		shared, err := sharePages(make([]byte, 64<<10))
+		if err != nil {
+			t.Fatal(err)
+		}
+		private, err := shared.private()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := limitedMemory{limit: 1 << 20, pages: private}
+		m.Reallocate(64 << 10)[0] = 1
+		if m.Reallocate(128<<10) == nil {
+			t.Fatal("the memory did not grow")
+		}
+		if err := shared.release(); err != nil { // a module may go before its last instance
+			t.Fatal(err)
+		}
+		m.release()
+	}
+	if m, f := count(t); m != mappings || f != files {
+		t.Errorf("%d mappings and %d files, before there were %d and %d", m, f, mappings, files)
+	}
+}

@@ -1,0 +1,25 @@
+//go:build !linux
+
+package host
+
+import "errors"
+
+// Other systems compare and copy the memory; see limitedMemory.
+
+type sharedPages struct{ content []byte }
+
+func sharePages([]byte) (*sharedPages, error) { return nil, errors.ErrUnsupported }
+
+func (*sharedPages) private() (*privatePages, error) { return nil, errors.ErrUnsupported }
+
+func (*sharedPages) release() error { return nil }
+
+type privatePages struct{ content []byte }
+
+func (*privatePages) release() {}
+
+func (*privatePages) held() int { return 0 }
+
+func (*privatePages) restore() error { return errors.ErrUnsupported }
+
+func (*privatePages) discard() error { return errors.ErrUnsupported }
