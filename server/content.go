@@ -154,7 +154,11 @@ func (l *contentLoader) rules() error {
 			return err
 		}
 	}
-	set, problems := rule.Load(files, rule.Options{Lists: l.values, Runbooks: slices.Collect(maps.Keys(l.content.Runbooks))})
+	books := make([]string, len(l.books)) // those with problems too: who names one is not wrong
+	for i, f := range l.books {
+		books[i] = strings.TrimSuffix(filepath.Base(f.Name), ".yaml")
+	}
+	set, problems := rule.Load(files, rule.Options{Lists: l.values, Runbooks: books})
 	l.problems = append(l.problems, problems...)
 	l.content.Rules = set
 	return nil

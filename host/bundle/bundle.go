@@ -4,6 +4,7 @@
 package bundle
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -161,7 +162,9 @@ func (b *Bundle) CheckSettings(settings json.RawMessage) *abi.Fault {
 	if err != nil {
 		return invalid("$.settings", err.Error(), "")
 	}
-	hideReferences(value, headOf(b.Manifest.Settings))
+	if where := hideReferences(value, headOf(b.Manifest.Settings), "$.settings"); where != "" {
+		return invalid(where, "a secret does not stand here itself", `write {secret: "store:NAME"}, {secret: "file:/PATH"} or {secret: "env:NAME"}`)
+	}
 	plain, err := json.Marshal(value)
 	if err != nil {
 		return invalid("$.settings", err.Error(), "")
@@ -169,20 +172,29 @@ func (b *Bundle) CheckSettings(settings json.RawMessage) *abi.Fault {
 	return checkDocument(b.schemas.settings, plain, "$.settings")
 }
 
-// hideReferences puts strings in the place of references to secrets, where the schema says that there is a secret.
-func hideReferences(value any, shape schemaHead) {
+// hideReferences puts strings in the place of references to secrets, where the schema says that there is a secret. It gives the path of one that
+// stands there itself, or "".
+func hideReferences(value any, shape schemaHead, path string) (itself string) {
 	object, ok := value.(map[string]any)
 	if !ok {
-		return
+		return ""
 	}
 	for name, property := range shape.Properties {
-		reference, ok := object[name].(map[string]any)
-		if _, named := reference["secret"].(string); ok && named && len(reference) == 1 && property.Format == "secret" {
-			object[name] = "a reference to a secret"
+		at := path + "." + name
+		if property.Format != "secret" {
+			itself = cmp.Or(hideReferences(object[name], property, at), itself)
 			continue
 		}
-		hideReferences(object[name], property)
+		switch v := object[name].(type) {
+		case string:
+			itself = at
+		case map[string]any:
+			if _, named := v["secret"].(string); named && len(v) == 1 {
+				object[name] = "a reference to a secret"
+			}
+		}
 	}
+	return itself
 }
 
 // Pack puts a manifest (JSON) into a module; see Parts.Pack.

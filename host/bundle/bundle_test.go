@@ -100,6 +100,9 @@ func TestOpen(t *testing.T) {
 	if f := b.CheckSettings(json.RawMessage(`{"url":"https://fw.corp.test","key":{"secret":"env:KEY"}}`)); f != nil {
 		t.Error(f)
 	}
+	if f := b.CheckSettings(json.RawMessage(`{"url":"https://fw.corp.test","key":"hunter2"}`)); f == nil || f.Where != "$.settings.key" || strings.Contains(f.Error(), "hunter2") {
+		t.Errorf("got %v", f)
+	}
 	if f := b.CheckSettings(json.RawMessage(`{"url":{"secret":"env:KEY"}}`)); f == nil || f.Where != "$.settings.url" {
 		t.Errorf("got %v", f)
 	}
