@@ -80,7 +80,6 @@ type module struct {
 
 	types      []funcType
 	imports    []string // "module" of each import, to find reserved ones
-	importEnd  span
 	funcs      []uint32 // type of each function, imported ones first
 	numImpFunc int
 	globals    []global // imported ones first

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"net/url"
 
 	"github.com/riposte-soar/riposte/host/tape"
 	"github.com/riposte-soar/riposte/pdk/abi"
@@ -105,7 +106,11 @@ func (s *Server) decisions() {
 		func(_ context.Context, in *struct {
 			Invocation string `path:"invocation" doc:"as the step shows it; percent-encode it"`
 		}) (*body[[]tape.Entry], error) {
-			return answer(e.Tape(in.Invocation))
+			id, err := url.PathUnescape(in.Invocation) // the router leaves it as it came
+			if err != nil {
+				return nil, problem(abi.NewFault(abi.Invalid, err.Error(), "percent-encode the invocation"))
+			}
+			return answer(e.Tape(id))
 		})
 }
 

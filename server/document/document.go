@@ -6,6 +6,7 @@ package document
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -172,7 +173,8 @@ func (s *source) checkTokens(tokens token.Tokens) Problems {
 func (s *source) syntax(err error) Problem {
 	var message string
 	line, column := 1, 1
-	if e, ok := err.(yaml.Error); ok {
+	var e yaml.Error
+	if errors.As(err, &e) {
 		message = e.GetMessage()
 		if t := e.GetToken(); t != nil && t.Position != nil {
 			line, column = t.Position.Line, t.Position.Column

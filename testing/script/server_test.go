@@ -204,13 +204,6 @@ func (s *server) runsEnded(ctx context.Context, id string, n int) error {
 	return nil
 }
 
-// incident reads the state of an incident.
-func (s *server) incident(ctx context.Context, id string) (*incident.Incident, error) {
-	in := &incident.Incident{}
-	_, err := s.call(ctx, "GET", "/api/v1/incidents/"+id, nil, in)
-	return in, err
-}
-
 // sendTCP sends messages over one syslog connection, each framed by its length (RFC 6587, section 3.4.1).
 func sendTCP(address string, messages []string) error {
 	conn, err := net.Dial("tcp", address)
