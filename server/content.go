@@ -90,7 +90,8 @@ func (l *contentLoader) lists() error {
 func (l *contentLoader) connectors() error {
 	return l.each("connectors", ".yaml", func(name string, text []byte) {
 		c, problems := connector.Load(name, text, l.content.Plugins)
-		if l.problems = append(l.problems, problems...); len(problems) > 0 {
+		l.problems = append(l.problems, problems...)
+		if c == nil { // one with problems is there all the same: the runbooks that use it are not wrong
 			return
 		}
 		if other := l.content.Connectors[c.ID]; other != nil {
