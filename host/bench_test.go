@@ -6,6 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"syscall"
 	"testing"
 	"time"
@@ -14,6 +17,8 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/riposte-soar/riposte/host"
+	"github.com/riposte-soar/riposte/host/capability"
+	"github.com/riposte-soar/riposte/host/tape"
 )
 
 // One guest written in Go, with a fresh state for each call and one host call in it, under this host and under the SDK of Extism.
@@ -98,4 +103,36 @@ func BenchmarkSDK(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkWebhook is a shipped plugin with one request, which is answered from a tape: what remains is the sandbox, the kit and the dispatcher.
+func BenchmarkWebhook(b *testing.B) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"ok":true}`)
+	}))
+	defer server.Close()
+	h := newHost(b, host.Options{})
+	log := &tape.Memory{}
+	in := host.Invocation{ID: "inv", Key: "key", Bundle: install(b, h, built["webhook"]), Action: "post", Tape: log, Now: time.Unix(1_700_000_000, 0),
+		Parameters: json.RawMessage(`{"body":{"alarm":"a-1","address":"192.0.2.1","text":"a connection to a server that is known"},"path":"in"}`),
+		Settings:   json.RawMessage(`{"url":"` + server.URL + `/hook","signed":true,"token":{"secret":"env:TOKEN"}}`),
+		Grant:      capability.Grant{"signed-target": {}}}
+	if out := mustRun(b, h, in); out.Fault != nil {
+		b.Fatal(out.Fault)
+	}
+	in.Tape = tape.NewReplay(log.Entries())
+	var fuel int64
+	b.ReportAllocs()
+	b.ResetTimer()
+	stop := processor(b)
+	for b.Loop() {
+		out, err := h.Run(b.Context(), in)
+		if err != nil || out.Fault != nil {
+			b.Fatal(out.Fault, err)
+		}
+		fuel = out.Stats.Fuel
+	}
+	stop()
+	b.ReportMetric(float64(fuel), "instructions")
 }

@@ -22,7 +22,7 @@ func (c *Call) HTTP(capability string) HTTP { return HTTP{c, capability} }
 // Do sends a request. Any status is a response; an error means that there was none.
 func (h HTTP) Do(request abi.HTTPRequest) (*Response, error) {
 	request.Capability = h.capability
-	value, err := ask[abi.HTTPResponse](h.call, "http.fetch", httpFetch, request)
+	value, err := askFor(h.call, "http.fetch", httpFetch, request, readResponse)
 	if err != nil {
 		return nil, err
 	}
@@ -42,11 +42,14 @@ func (h HTTP) Delete(url string) (*Response, error) {
 // PostJSON posts v as JSON.
 func (h HTTP) PostJSON(url string, v any) (*Response, error) { return h.SendJSON("POST", url, v) }
 
-// SendJSON sends v as JSON with any method.
+// SendJSON sends v as JSON with any method; a json.RawMessage goes as it is.
 func (h HTTP) SendJSON(method, url string, v any) (*Response, error) {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return nil, Fail(abi.Invalid, "the body cannot be written as JSON: "+err.Error(), "")
+	raw, isJSON := v.(json.RawMessage)
+	if !isJSON || len(raw) == 0 {
+		var err error
+		if raw, err = json.Marshal(v); err != nil {
+			return nil, Fail(abi.Invalid, "the body cannot be written as JSON: "+err.Error(), "")
+		}
 	}
 	return h.Do(abi.HTTPRequest{Method: method, URL: url, Body: Body(raw),
 		Headers: map[string]string{"content-type": "application/json", "accept": "application/json"}})

@@ -43,7 +43,7 @@ func Run[P, R any](handler func(*Call, P) (R, error)) int32 {
 	if warming {
 		return rehearse[P, R]()
 	}
-	result, err := json.Marshal(run(handler, input(), nil))
+	result, err := writeResult(run(handler, input(), nil))
 	if err != nil {
 		return 1
 	}
@@ -53,7 +53,20 @@ func Run[P, R any](handler func(*Call, P) (R, error)) int32 {
 // rehearse lets encoding/json see the types of an action, so that what it works out about them is there when a call begins. The handler is not
 // called: what it would keep from a made-up call would be wrong for every real one.
 func rehearse[P, R any]() int32 {
-	for _, v := range []any{new(abi.Call), new(abi.Result), new(abi.Reply), new(P), new(R), new(abi.HTTPRequest), new(abi.HTTPResponse), new(abi.Fault)} {
+	learn(new(P), new(R), new(abi.HTTPRequest), new(abi.Fault))
+	return 0
+}
+
+// Learn does the same for other types that a plugin reads or writes as JSON in each call, such as its settings:
+//
+//	var _ = pdk.Learn(new(Settings))
+func Learn(values ...any) struct{} {
+	learn(values...)
+	return struct{}{}
+}
+
+func learn(values ...any) {
+	for _, v := range values {
 		raw, err := json.Marshal(v)
 		if err == nil {
 			err = json.Unmarshal(raw, v)
@@ -62,12 +75,11 @@ func rehearse[P, R any]() int32 {
 			continue // a type that cannot be written empty is worked out when it is used
 		}
 	}
-	return 0
 }
 
 func run[P, R any](handler func(*Call, P) (R, error), in []byte, answer func(string, []byte) abi.Reply) abi.Result {
-	var call abi.Call
-	if err := json.Unmarshal(in, &call); err != nil {
+	call, err := readCall(in)
+	if err != nil {
 		return failure(Fail(abi.Invalid, "the input of the action is not a call: "+err.Error(), "start the plugin with riposte"))
 	}
 	var parameters P
@@ -130,8 +142,16 @@ func (c *Call) Now() time.Time { return c.Context.Now }
 // door is an import of the module: handle of a request in, handle of a reply out.
 type door func(request uint64) uint64
 
-// ask calls a host function. Each function goes through its own import, so that a module imports only what its code can reach.
+// ask calls a host function.
 func ask[V any](c *Call, fn string, through door, request any) (V, error) {
+	return askFor(c, fn, through, request, func(raw []byte) (value V, err error) {
+		err = json.Unmarshal(raw, &value)
+		return value, err
+	})
+}
+
+// askFor is ask with a reader of the value. Each function goes through its own import, so that a module imports only what its code can reach.
+func askFor[V any](c *Call, fn string, through door, request any, read func([]byte) (V, error)) (V, error) {
 	var value V
 	raw, err := json.Marshal(request)
 	if err != nil {
@@ -140,14 +160,14 @@ func ask[V any](c *Call, fn string, through door, request any) (V, error) {
 	var reply abi.Reply
 	if c.answer != nil {
 		reply = c.answer(fn, raw)
-	} else if err := json.Unmarshal(exchange(through, raw), &reply); err != nil {
+	} else if reply, err = readReply(exchange(through, raw)); err != nil {
 		return value, Fail(abi.Internal, fn+": the reply of the host is not JSON: "+err.Error(), "")
 	}
 	if reply.Fault != nil {
 		return value, reply.Fault
 	}
 	if len(reply.Value) > 0 {
-		if err := json.Unmarshal(reply.Value, &value); err != nil {
+		if value, err = read(reply.Value); err != nil {
 			return value, decodeFault(fn, err)
 		}
 	}

@@ -26,6 +26,8 @@ type result struct {
 	Body   json.RawMessage `json:"body,omitempty"`
 }
 
+var _ = pdk.Learn(new(settings))
+
 //go:wasmexport post
 func post() int32 { return pdk.Run(send) }
 
