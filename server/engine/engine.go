@@ -196,6 +196,7 @@ func (e *Engine) acquire(id string) (*live, error) {
 			return l, nil
 		case l.pending.Load() > 0:
 			l.mu.Unlock()
+			e.timers.set(id, e.now().Add(retryCommit))
 			return nil, &abi.Fault{Kind: abi.Unavailable, Message: "the store refuses to write about " + id, Hint: "the log says why; it is tried again", Retryable: true}
 		default:
 			e.forget(l)

@@ -36,10 +36,7 @@ type evidence struct {
 
 // launch begins an invocation that is in flight. It is called under l.mu, after the facts have been submitted.
 func (e *Engine) launch(l *live, s start) {
-	act := s.step.Action
-	if s.step.Verifying {
-		act = s.step.Probe
-	}
+	act := s.step.Current()
 	path, runID, incidentID := s.step.Path, s.run.run.ID, l.id
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -140,7 +137,7 @@ func (p *planner) ended(runID, path string, act *incident.ActionStarted, out out
 	}
 	delete(x.owned, path)
 	state := run.Steps[path]
-	if state == nil || !state.InFlight || (act.Verify && state.Probe.Invocation != act.Invocation) || (!act.Verify && state.Action.Invocation != act.Invocation) {
+	if state == nil || !state.InFlight || state.Current().Invocation != act.Invocation {
 		return nil
 	}
 	st := p.stepAt(x, path)

@@ -85,6 +85,14 @@ type Step struct {
 	Active    map[int]bool               `json:"-"` // foreach: items started and not ended
 }
 
+// Current is the invocation that is in flight, or was last: the action's, or that of its probe; nil if there was none.
+func (s *Step) Current() *ActionStarted {
+	if s.Verifying {
+		return s.Probe
+	}
+	return s.Action
+}
+
 // Approval is a request to people, bound to the digest of what will run.
 type Approval struct {
 	ID      string          `json:"id"`
