@@ -134,7 +134,7 @@ func startRiposte(binary, dir, target string) (*riposte, error) {
 	}
 	r := &riposte{process: process{cmd: cmd}}
 	lines := bufio.NewScanner(out)
-	for lines.Scan() && r.syslog == "" {
+	for r.syslog == "" && lines.Scan() {
 		fields := strings.Fields(lines.Text())
 		switch {
 		case len(fields) > 1 && fields[0] == "API":
