@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/riposte-soar/riposte/host/bundle"
+	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/server/connector"
 	"github.com/riposte-soar/riposte/server/document"
 	"github.com/riposte-soar/riposte/server/engine"
@@ -21,7 +22,7 @@ import (
 // Everything that is wrong comes back at once, as document.Problems.
 func LoadContent(dir string, plugins map[string]*bundle.Bundle) (*engine.Content, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return nil, fmt.Errorf("content folder %s is not there: it holds rules/ templates/ runbooks/ connectors/ lists/", dir)
+		return nil, abi.NewFault(abi.Invalid, fmt.Sprintf("content folder %s is not there", dir), "it holds rules/ templates/ runbooks/ connectors/ lists/")
 	}
 	l := &contentLoader{dir: dir, content: &engine.Content{Plugins: plugins, Connectors: map[string]*connector.Connector{}, Runbooks: map[string]*engine.Source{},
 		Lists: map[string]any{}, Texts: map[string]string{}}, values: map[string][]string{}}
