@@ -39,8 +39,18 @@ type NetworkConfig struct {
 
 // PluginsConfig names plugins beside the built-in ones.
 type PluginsConfig struct {
-	Dir string `yaml:"dir"` // folder of *.wasm packages
+	Dir      string `yaml:"dir"`      // folder of *.wasm packages; plugins/ in the content, if empty
+	Unsigned string `yaml:"unsigned"` // refuse (the default) or allow: packages without a signature by a key of trust.yaml
 }
+
+// UnsignedAllowed says whether packages run without a signature by a trusted key.
+func (p *PluginsConfig) UnsignedAllowed() bool { return p.Unsigned == unsignedAllow }
+
+// What PluginsConfig.Unsigned may say.
+const (
+	unsignedRefuse = "refuse"
+	unsignedAllow  = "allow"
+)
 
 // LimitsConfig bounds what runs at once. Zero means the default.
 type LimitsConfig struct {
@@ -61,6 +71,10 @@ func LoadConfig(file string) (Config, error) {
 	}
 	if len(problems) > 0 {
 		return c, problems
+	}
+	if u := c.Plugins.Unsigned; u != "" && u != unsignedRefuse && u != unsignedAllow {
+		at := root.Get("plugins").Get("unsigned")
+		return c, document.Problems{at.Problem(fmt.Sprintf("expected %s or %s", unsignedRefuse, unsignedAllow), "")}
 	}
 	for _, path := range []*string{&c.Data, &c.Cache, &c.Syslog.Cert, &c.Syslog.Key, &c.Plugins.Dir} {
 		if *path != "" && !filepath.IsAbs(*path) {

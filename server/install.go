@@ -11,11 +11,14 @@ import (
 	"github.com/riposte-soar/riposte/host"
 	"github.com/riposte-soar/riposte/host/bundle"
 	"github.com/riposte-soar/riposte/host/hostcall"
+	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
 // installer runs actions whose plugins are compiled: an action that comes before its plugin is ready waits for it, and its time begins then.
+// Of plugins that are held it runs nothing.
 type installer struct {
 	host *host.Host
+	held map[string]*abi.Fault // by digest; see Plugins
 	mu   sync.Mutex
 	done map[string]*installation // by digest
 }
@@ -35,6 +38,9 @@ func (i *installer) Run(ctx context.Context, inv host.Invocation) (host.Outcome,
 
 // install compiles a plugin once; whoever comes meanwhile waits. One that failed is tried again by the next.
 func (i *installer) install(ctx context.Context, b *bundle.Bundle) error {
+	if f := i.held[b.Digest]; f != nil {
+		return f
+	}
 	i.mu.Lock()
 	one := i.done[b.Digest]
 	if one != nil {
@@ -58,13 +64,13 @@ func (i *installer) install(ctx context.Context, b *bundle.Bundle) error {
 	return one.err
 }
 
-// CompilePlugins compiles every plugin that a server with this configuration would have, into its cache, so that its start is quick.
-func CompilePlugins(ctx context.Context, c Config, progress func(plugin string, took time.Duration)) (err error) {
-	all, err := OpenPlugins(c.Plugins.Dir)
+// CompilePlugins compiles every plugin that a server with these options would have, into its cache, so that its start is quick.
+func CompilePlugins(ctx context.Context, o Options, progress func(plugin string, took time.Duration)) (err error) {
+	installed, err := OpenPlugins(o)
 	if err != nil {
 		return err
 	}
-	cache, err := cacheDir(c)
+	cache, err := cacheDir(o.Config)
 	if err != nil {
 		return err
 	}
@@ -75,6 +81,7 @@ func CompilePlugins(ctx context.Context, c Config, progress func(plugin string, 
 		return err
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
+	all := installed.Bundles
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		began := time.Now()
 		if err := h.Install(ctx, all[name]); err != nil {

@@ -16,11 +16,9 @@ import (
 	"time"
 
 	"github.com/riposte-soar/riposte/host"
-	"github.com/riposte-soar/riposte/host/bundle"
 	"github.com/riposte-soar/riposte/host/hostcall"
 	"github.com/riposte-soar/riposte/host/secret"
 	"github.com/riposte-soar/riposte/pdk/abi"
-	"github.com/riposte-soar/riposte/plugins"
 	"github.com/riposte-soar/riposte/server/alarm"
 	"github.com/riposte-soar/riposte/server/api"
 	"github.com/riposte-soar/riposte/server/engine"
@@ -82,11 +80,15 @@ func New(o Options) (_ *Server, err error) {
 	if err := s.openHost(); err != nil {
 		return nil, err
 	}
-	installed, err := OpenPlugins(o.Plugins.Dir)
+	installed, err := OpenPlugins(o)
 	if err != nil {
 		return nil, err
 	}
-	if s.content, err = LoadContent(o.Content, installed); err != nil {
+	for _, held := range installed.Held {
+		o.Log.Warn("a plugin is held: " + held.Error())
+	}
+	s.installed.held = installed.Held
+	if s.content, err = LoadContent(o.Content, installed.Bundles); err != nil {
 		return nil, err
 	}
 	if s.token, err = apiToken(o); err != nil {
@@ -144,33 +146,6 @@ func cacheDir(c Config) (string, error) {
 		return filepath.Join(c.Data, "cache"), nil
 	}
 	return filepath.Join(user, "riposte", "modules"), os.MkdirAll(filepath.Join(user, "riposte"), 0o700)
-}
-
-// OpenPlugins opens the built-in plugins and those of a folder, if one is named; one of the folder wins over a built-in one of the same name.
-func OpenPlugins(dir string) (map[string]*bundle.Bundle, error) {
-	all := map[string]*bundle.Bundle{}
-	for name, load := range plugins.All() {
-		b, err := bundle.OpenFunc(load)
-		if err != nil {
-			return nil, fmt.Errorf("built-in plugin %s: %w", name, err)
-		}
-		all[b.Manifest.Plugin] = b
-	}
-	if dir == "" {
-		return all, nil
-	}
-	files, err := filepath.Glob(filepath.Join(dir, "*.wasm"))
-	if err != nil {
-		return nil, err
-	}
-	for _, file := range files {
-		b, err := bundle.OpenFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("plugin %s: %w", file, err)
-		}
-		all[b.Manifest.Plugin] = b
-	}
-	return all, nil
 }
 
 // apiToken is the given token, or the one in the data folder, made at the first start.
@@ -238,7 +213,7 @@ func (s *Server) warm(ctx context.Context) {
 	done := map[string]bool{}
 	for _, c := range s.content.Connectors {
 		b := s.content.Plugins[c.Plugin]
-		if done[c.Plugin] || b == nil || ctx.Err() != nil {
+		if done[c.Plugin] || b == nil || s.installed.held[b.Digest] != nil || ctx.Err() != nil {
 			continue
 		}
 		done[c.Plugin] = true

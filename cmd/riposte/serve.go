@@ -133,13 +133,16 @@ func checkCommand() *cobra.Command {
 		if err := configure(cmd, &o, config, ""); err != nil {
 			return err
 		}
-		installed, err := server.OpenPlugins(o.Plugins.Dir)
+		installed, err := server.OpenPlugins(o)
 		if err != nil {
 			return err
 		}
-		content, err := server.LoadContent(o.Content, installed)
+		content, err := server.LoadContent(o.Content, installed.Bundles)
 		if err != nil {
 			return err
+		}
+		for _, held := range installed.Held {
+			fmt.Fprintln(cmd.ErrOrStderr(), "held:", held)
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s is sound: %d runbooks, %d connectors, %d lists\n", o.Content, len(content.Runbooks), len(content.Connectors), len(content.Lists))
 		return nil

@@ -74,7 +74,7 @@ func SBOM(module []byte, m *abi.Manifest) ([]byte, error) {
 		bill.Metadata.Component.Licenses = []license{{m.License}}
 	}
 	for _, d := range append([]*debug.Module{&info.Main}, info.Deps...) {
-		if d.Replace != nil && d.Replace.Version != "" { // a folder on the author's machine says nothing to others
+		if d.Replace != nil && d.Replace.Version != "" && d.Replace.Version != "(devel)" { // a folder on the author's machine says nothing to others
 			d = d.Replace
 		}
 		if d.Path == "" {

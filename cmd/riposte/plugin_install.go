@@ -1,0 +1,265 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/riposte-soar/riposte/host/bundle"
+	"github.com/riposte-soar/riposte/host/trust"
+	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/server"
+)
+
+func installCommand(c *client) *cobra.Command {
+	var site site
+	var downgrade bool
+	cmd := &cobra.Command{Use: "install FILE|oci:REFERENCE", Short: "Verify a package, put it beside the content, and lock it",
+		Long: "Verify a package against trust.yaml, copy it into the folder of plugins, and write its digest into riposte.lock.\n" +
+			"An upgrade that asks for more than was granted is installed, but nothing of it runs before `riposte plugin grant`.",
+		Args: exactly(1, "a package: a file, or oci:REGISTRY/REPOSITORY:TAG"), RunE: func(cmd *cobra.Command, args []string) error {
+			if err := site.read(cmd); err != nil {
+				return err
+			}
+			file, signature, err := obtain(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return c.install(cmd, &site, file, signature, downgrade)
+		}}
+	site.flags(cmd)
+	cmd.Flags().BoolVar(&downgrade, "allow-downgrade", false, "install a version that is older than the one in the lock")
+	return cmd
+}
+
+// obtain gets a package and its signature, which may be missing, from a file or a registry.
+func obtain(ctx context.Context, from string) (file, signature []byte, err error) {
+	if ref, ok := strings.CutPrefix(from, ociPrefix); ok {
+		return fetchArtifact(ctx, ref)
+	}
+	if file, err = readBounded(from, bundle.MaxBytes); err != nil {
+		return nil, nil, err
+	}
+	if exists(from + server.SignatureSuffix) {
+		signature, err = server.ReadSignature(from)
+	}
+	return file, signature, err
+}
+
+func (c *client) install(cmd *cobra.Command, site *site, file, signature []byte, downgrade bool) error {
+	b, err := bundle.Open(file)
+	if err != nil {
+		return err
+	}
+	signer, err := admit(cmd, site, b, signature)
+	if err != nil {
+		return err
+	}
+	lock, err := server.LoadLock(site.Content)
+	if err != nil {
+		return err
+	}
+	dir := site.PluginsDir()
+	if dir == "" {
+		dir = filepath.Join(site.Content, "plugins")
+	}
+	if lock == nil {
+		lock = trust.NewLock()
+	}
+	_, known := lock.Plugins[b.Manifest.Plugin]
+	changes, err := lock.Install(b, signer, time.Now(), downgrade)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	target := filepath.Join(dir, b.Manifest.Plugin+".wasm")
+	if err := place(target, file, signature); err != nil {
+		return err
+	}
+	if err := writeLock(site.Content, lock); err != nil {
+		return err
+	}
+	w := c.writer()
+	fmt.Fprintf(w, "%s is installed: %s, signed by %s\n", b.Name(), target, orNobody(signer))
+	if !known {
+		fmt.Fprintln(w, "It asks for, and connectors may grant it:")
+		for _, line := range trust.AsksOf(&b.Manifest).Words() {
+			fmt.Fprintln(w, "  "+line)
+		}
+		return nil
+	}
+	printChanges(w, changes)
+	if trust.Widens(changes) {
+		fmt.Fprintf(w, "Nothing of %s runs until somebody accepts that: riposte plugin grant %s\n", b.Manifest.Plugin, b.Manifest.Plugin)
+	}
+	return nil
+}
+
+// admit verifies the signature, or lets an unsigned package through where the site allows that.
+func admit(cmd *cobra.Command, site *site, b *bundle.Bundle, signature []byte) (signer string, err error) {
+	err = abi.NewFault(abi.Refused, b.Name()+" is not signed", "its author signs it with riposte plugin sign; `plugins: {unsigned: allow}` in riposte.yaml takes unsigned plugins")
+	if signature != nil {
+		signer, err = verify(site, b, signature)
+	}
+	if err != nil && site.Plugins.UnsignedAllowed() {
+		fmt.Fprintln(cmd.ErrOrStderr(), "warning:", err)
+		return "", nil
+	}
+	return signer, err
+}
+
+// place copies a package and its signature into the folder of plugins. The signature of an earlier package does not stay.
+func place(target string, file, signature []byte) error {
+	if err := writeWhole(target, file, 0o644); err != nil {
+		return err
+	}
+	if signature != nil {
+		return writeWhole(target+server.SignatureSuffix, signature, 0o644)
+	}
+	if err := os.Remove(target + server.SignatureSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func writeLock(content string, lock *trust.Lock) error {
+	text, err := lock.Format()
+	if err != nil {
+		return err
+	}
+	return writeWhole(filepath.Join(content, server.LockFile), text, 0o644)
+}
+
+func orNobody(signer string) string {
+	if signer == "" {
+		return "nobody"
+	}
+	return signer
+}
+
+// printChanges tells how what a plugin asks for differs from what was granted.
+func printChanges(w io.Writer, changes []trust.Change) {
+	if len(changes) == 0 {
+		fmt.Fprintln(w, "It asks for what was granted already.")
+		return
+	}
+	fmt.Fprintln(w, "Beside what was granted:")
+	for _, change := range changes {
+		mark := "  less  "
+		if change.Wider {
+			mark = "  MORE  "
+		}
+		fmt.Fprintln(w, mark+change.Text)
+	}
+}
+
+func grantCommand(c *client) *cobra.Command {
+	var site site
+	var yes bool
+	cmd := &cobra.Command{Use: "grant NAME", Short: "Accept that an installed plugin asks for more than before", Args: exactly(1, "the name of a plugin"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := site.read(cmd); err != nil {
+				return err
+			}
+			lock, b, err := locked(&site, args[0])
+			if err != nil {
+				return err
+			}
+			changes := trust.Compare(lock.Plugins[args[0]].Granted, trust.AsksOf(&b.Manifest))
+			fmt.Fprintln(c.writer(), b.Name())
+			printChanges(c.writer(), changes)
+			if !trust.Widens(changes) {
+				return nil
+			}
+			if err := confirm(cmd, yes); err != nil {
+				return err
+			}
+			if err := lock.Grant(b); err != nil {
+				return err
+			}
+			if err := writeLock(site.Content, lock); err != nil {
+				return err
+			}
+			fmt.Fprintln(c.writer(), "granted; the server takes it at its next start")
+			return nil
+		}}
+	site.flags(cmd)
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
+}
+
+// pinned gives the lock, which must hold a plugin.
+func pinned(site *site, name string) (*trust.Lock, error) {
+	lock, err := server.LoadLock(site.Content)
+	if err == nil && (lock == nil || lock.Plugins[name].Digest == "") {
+		err = abi.NewFault(abi.NotFound, fmt.Sprintf("no plugin %q is in %s", name, server.LockFile), "riposte plugin install FILE puts it there")
+	}
+	return lock, err
+}
+
+// locked opens an installed plugin, which must be the one in the lock.
+func locked(site *site, name string) (*trust.Lock, *bundle.Bundle, error) {
+	lock, err := pinned(site, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := bundle.OpenFile(filepath.Join(site.PluginsDir(), name+".wasm"))
+	if err != nil {
+		return nil, nil, err
+	}
+	return lock, b, lock.Check(b)
+}
+
+func confirm(cmd *cobra.Command, yes bool) error {
+	if yes {
+		return nil
+	}
+	fmt.Fprint(cmd.ErrOrStderr(), "Grant that? [y/N] ")
+	answer, err := bufio.NewReader(io.LimitReader(cmd.InOrStdin(), 64)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	}
+	return errors.New("not granted (--yes grants without asking)")
+}
+
+func removeCommand(c *client) *cobra.Command {
+	var site site
+	cmd := &cobra.Command{Use: "remove NAME", Aliases: []string{"rm"}, Short: "Remove an installed plugin, and forget what was granted to it", Args: exactly(1, "the name of a plugin"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := site.read(cmd); err != nil {
+				return err
+			}
+			lock, err := pinned(&site, args[0])
+			if err != nil {
+				return err
+			}
+			target := filepath.Join(site.PluginsDir(), args[0]+".wasm")
+			for _, file := range []string{target, target + server.SignatureSuffix} {
+				if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+					return err
+				}
+			}
+			delete(lock.Plugins, args[0])
+			if err := writeLock(site.Content, lock); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.writer(), "%s is removed\n", args[0])
+			return nil
+		}}
+	site.flags(cmd)
+	return cmd
+}

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/riposte-soar/riposte/host/bundle"
+	"github.com/riposte-soar/riposte/host/trust"
+	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/server"
+)
+
+func keygenCommand(c *client) *cobra.Command {
+	var open bool
+	cmd := &cobra.Command{Use: "keygen NAME", Short: "Make a key to sign plugins with: NAME.key, which is secret, and NAME.pub",
+		Long: "Make a key to sign plugins with, in the format of minisign. The password that encrypts it is asked for on a terminal,\nor read from standard input.",
+		Args: exactly(1, "a name for the files"), RunE: func(cmd *cobra.Command, args []string) error {
+			password := ""
+			if open {
+				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s.key is not encrypted: who reads it can sign as you (it is written with mode 0600)\n", args[0])
+			} else {
+				var err error
+				if password, err = readSecret(cmd.InOrStdin(), cmd.ErrOrStderr()); err != nil {
+					return err
+				}
+			}
+			pair, err := trust.GenerateKey(password)
+			if err != nil {
+				return err
+			}
+			if err := writeNew(args[0]+".key", pair.SecretFile, 0o600); err != nil {
+				return err
+			}
+			if err := writeNew(args[0]+".pub", pair.PublicFile, 0o644); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.writer(), "# For %s of those who shall trust this key:\nkeys:\n  - name: %s\n    key: %s\n    plugins: [\"*\"]\n", server.TrustFile, args[0], pair.Public)
+			return nil
+		}}
+	cmd.Flags().BoolVar(&open, "no-password", false, "do not encrypt the secret key, for machines that sign unattended")
+	return cmd
+}
+
+func signCommand(c *client) *cobra.Command {
+	var key string
+	cmd := &cobra.Command{Use: "sign FILE", Short: "Sign a package: writes FILE.minisig", Args: exactly(1, "a package"), RunE: func(cmd *cobra.Command, args []string) error {
+		if key == "" {
+			return usageError{errors.New("-k KEY is missing: the secret key, see `riposte plugin keygen`")}
+		}
+		b, err := bundle.OpenFile(args[0])
+		if err != nil {
+			return err
+		}
+		text, err := readBounded(key, trust.MaxSignature)
+		if err != nil {
+			return err
+		}
+		if info, err := os.Stat(key); err == nil && info.Mode().Perm()&0o077 != 0 {
+			fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s can be read by others: chmod 600 %s\n", key, key)
+		}
+		password := ""
+		if trust.Encrypted(text) {
+			if password, err = readSecret(cmd.InOrStdin(), cmd.ErrOrStderr()); err != nil {
+				return err
+			}
+		}
+		secret, err := trust.SecretKey(text, password)
+		if err != nil {
+			return err
+		}
+		signature, err := trust.Sign(secret, b)
+		if err != nil {
+			return err
+		}
+		file := args[0] + server.SignatureSuffix
+		if err := writeWhole(file, signature, 0o644); err != nil {
+			return err
+		}
+		fmt.Fprintf(c.writer(), "%s: %s is signed with the key %s\n", file, b.Name(), trust.KeyID(secret.ID()))
+		return nil
+	}}
+	cmd.Flags().StringVarP(&key, "key", "k", env("RIPOSTE_SIGNING_KEY", ""), "secret key file, of this program or of minisign ($RIPOSTE_SIGNING_KEY)")
+	return cmd
+}
+
+func verifyCommand(c *client) *cobra.Command {
+	var site site
+	var key string
+	cmd := &cobra.Command{Use: "verify FILE", Short: "Verify the signature of a package against trust.yaml, or one key", Args: exactly(1, "a package"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := site.read(cmd); err != nil {
+				return err
+			}
+			b, err := bundle.OpenFile(args[0])
+			if err != nil {
+				return err
+			}
+			signature, err := server.ReadSignature(args[0])
+			if err != nil {
+				return err
+			}
+			signer := key
+			if key != "" {
+				err = verifyWith(key, b, signature)
+			} else {
+				signer, err = verify(&site, b, signature)
+			}
+			if err == nil {
+				fmt.Fprintf(c.writer(), "%s is signed by %s\n%s\n", b.Name(), signer, b.Digest)
+			}
+			return err
+		}}
+	site.flags(cmd)
+	cmd.Flags().StringVarP(&key, "key", "k", "", "public key (RW…), or its file, instead of trust.yaml")
+	return cmd
+}
+
+func verifyWith(key string, b *bundle.Bundle, signature []byte) error {
+	if exists(key) {
+		text, err := readBounded(key, trust.MaxSignature)
+		if err != nil {
+			return err
+		}
+		key = string(text)
+	}
+	public, err := trust.ParseKey(key)
+	if err != nil {
+		return err
+	}
+	return trust.VerifyWith(public, b, signature)
+}
+
+// verify checks a signature against the site's trust list, as of now.
+func verify(s *site, b *bundle.Bundle, signature []byte) (signer string, err error) {
+	keys, err := server.LoadTrust(s.Content)
+	if err != nil {
+		return "", err
+	}
+	return keys.Verify(b, signature, time.Now())
+}
+
+// inspection is what inspect tells of a package.
+type inspection struct {
+	*bundle.Contents
+	Manifest  *abi.Manifest `json:"manifest"`
+	Asks      []string      `json:"asks"`
+	Signature *signature    `json:"signature"`
+}
+
+// signature is what a signature claims, and whether that is so.
+type signature struct {
+	Key     string `json:"key"`
+	Comment string `json:"comment"`
+	Signer  string `json:"signer,omitempty"`
+	Refused string `json:"refused,omitempty"`
+}
+
+func inspectCommand(c *client) *cobra.Command {
+	var site site
+	cmd := &cobra.Command{Use: "inspect FILE", Short: "Show what a package is, carries and asks for", Args: exactly(1, "a package"), RunE: func(cmd *cobra.Command, args []string) error {
+		if err := site.read(cmd); err != nil {
+			return err
+		}
+		file, err := readBounded(args[0], bundle.MaxBytes)
+		if err != nil {
+			return err
+		}
+		b, err := bundle.Open(file)
+		if err != nil {
+			return err
+		}
+		contents, err := bundle.Inspect(file)
+		if err != nil {
+			return err
+		}
+		found := inspection{Contents: contents, Manifest: &b.Manifest, Asks: trust.AsksOf(&b.Manifest).Words()}
+		if text, err := server.ReadSignature(args[0]); err == nil {
+			found.Signature = inspectSignature(&site, b, text)
+		}
+		return c.show(found, func(w *tabwriter.Writer) { found.table(w) })
+	}}
+	site.flags(cmd)
+	return cmd
+}
+
+func inspectSignature(site *site, b *bundle.Bundle, text []byte) *signature {
+	s := &signature{}
+	var err error
+	if s.Key, s.Comment, err = trust.SignatureOf(text); err == nil {
+		s.Signer, err = verify(site, b, text)
+	}
+	if err != nil {
+		s.Refused = err.Error()
+	}
+	return s
+}
+
+func (f *inspection) table(w *tabwriter.Writer) {
+	m := f.Manifest
+	fmt.Fprintf(w, "%s %s\t%s\n", m.Plugin, m.Version, m.Title)
+	fmt.Fprintf(w, "digest\t%s\nsize\t%d KiB\n", f.Digest, f.Size>>10)
+	switch s := f.Signature; {
+	case s == nil:
+		fmt.Fprintln(w, "signature\tnone")
+	case s.Refused != "":
+		fmt.Fprintf(w, "signature\tNOT TRUSTED: %s\n", s.Refused)
+	default:
+		fmt.Fprintf(w, "signature\tby %s, key %s\n", s.Signer, s.Key)
+	}
+	fmt.Fprintf(w, "imports\t%s\n", orDash(strings.Join(f.Imports, ", ")))
+	var parts []string
+	for _, s := range f.Sections {
+		parts = append(parts, fmt.Sprintf("%s %d", s.Name, s.Size))
+	}
+	fmt.Fprintf(w, "sections\t%s\n", strings.Join(parts, ", "))
+	for _, a := range f.Assets {
+		fmt.Fprintf(w, "asset\t%s, %d bytes\n", a.Name, a.Size)
+	}
+	var bill struct {
+		Components []struct{ Name, Version string } `json:"components"`
+	}
+	if json.Unmarshal(f.SBOM, &bill) == nil {
+		for _, part := range bill.Components {
+			fmt.Fprintf(w, "made of\t%s %s\n", part.Name, part.Version)
+		}
+	}
+	for _, line := range f.Asks {
+		fmt.Fprintf(w, "asks for\t%s\n", line)
+	}
+}
