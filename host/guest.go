@@ -121,7 +121,7 @@ func (g *guest) run(ctx context.Context, m *loadedModule) Outcome {
 			return 0, err
 		}
 		setup = time.Since(began)
-		result, err := i.module.ExportedFunction(g.action).Call(ctx)
+		result, err := i.action(g.action).Call(ctx)
 		g.fuel.settle(i.module)
 		g.memory = i.memory.stats
 		m.end(i, err == nil)

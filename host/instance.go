@@ -22,9 +22,20 @@ import (
 
 // instance is a module with its memory.
 type instance struct {
-	module api.Module
-	memory limitedMemory
-	guest  *guest // whom it serves
+	module  api.Module
+	actions map[string]api.Function // with their stacks, which serve again
+	memory  limitedMemory
+	guest   *guest // whom it serves
+}
+
+// action gives an exported function.
+func (i *instance) action(name string) api.Function {
+	f := i.actions[name]
+	if f == nil {
+		f = i.module.ExportedFunction(name)
+		i.actions[name] = f
+	}
+	return f
 }
 
 // image is the state that invocations begin with.
@@ -112,7 +123,7 @@ func (p *pool) drain() {
 // newInstance instantiates a module for a guest. Nothing of it has run yet, but for a start function. With pages its memory maps them: it does
 // not begin with zeros then, and must be restored.
 func (e *engine) newInstance(ctx context.Context, code wazero.CompiledModule, g *guest, pages *sharedPages) (*instance, error) {
-	i := &instance{guest: g, memory: limitedMemory{limit: g.limits.memory}}
+	i := &instance{guest: g, memory: limitedMemory{limit: g.limits.memory}, actions: map[string]api.Function{}}
 	if pages != nil {
 		if private, err := pages.private(); err == nil { // without a mapping it has ordinary memory
 			i.memory.pages = private
