@@ -39,6 +39,8 @@ type result struct {
 	Source      string `json:"source"`
 }
 
+var _ = pdk.Learn(new(settings))
+
 //go:wasmexport lookup
 func lookupExport() int32 { return pdk.Run(locate) }
 

@@ -68,6 +68,8 @@ type neighbours struct {
 	Names []string `json:"names"`
 }
 
+var _ = pdk.Learn(new(settings))
+
 //go:wasmexport reverse-dns
 func reverseDNSExport() int32 { return pdk.Run(reverseDNS) }
 

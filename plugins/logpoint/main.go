@@ -40,6 +40,8 @@ type repositories struct {
 	Repos []string `json:"repos"`
 }
 
+var _ = pdk.Learn(new(settings))
+
 //go:wasmexport search
 func searchExport() int32 { return pdk.Run(search) }
 

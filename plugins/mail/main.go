@@ -30,6 +30,8 @@ type result struct {
 	To        []string `json:"to"`
 }
 
+var _ = pdk.Learn(new(settings))
+
 //go:wasmexport send
 func sendExport() int32 { return pdk.Run(send) }
 

@@ -39,6 +39,8 @@ type status struct {
 	Tags    []string `json:"tags"`
 }
 
+var _ = pdk.Learn(new(settings))
+
 //go:wasmexport block-ip
 func blockIP() int32 { return pdk.Run(block) }
 

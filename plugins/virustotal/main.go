@@ -69,6 +69,8 @@ type fileParams struct {
 	Hash string `json:"hash"`
 }
 
+var _ = pdk.Learn(new(settings))
+
 //go:wasmexport ip-report
 func ipReportExport() int32 { return pdk.Run(ip) }
 

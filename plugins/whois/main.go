@@ -29,6 +29,8 @@ type registration struct {
 	Raw    string `json:"raw,omitempty"`
 }
 
+var _ = pdk.Learn(new(settings))
+
 //go:wasmexport lookup
 func lookupExport() int32 { return pdk.Run(lookup) }
 
