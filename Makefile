@@ -56,7 +56,7 @@ generated:
 
 fuzz: plugins ## fuzz each target for FUZZTIME (10s)
 	@grep -rHoE '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' . | sed -E 's#/[^/]*:func # #' | while read -r dir target; do \
-	  $(GO) test "$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) || { echo "FAILED: $$target in $$dir"; exit 1; }; done
+	  $(GO) test "$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) </dev/null || { echo "FAILED: $$target in $$dir"; exit 1; }; done
 
 bench: build ## measure the whole path against a bare program (BENCHFLAGS)
 	$(GO) run ./testing/bench $(BENCHFLAGS)
