@@ -46,22 +46,7 @@ func (o *Options) PluginsDir() string {
 // key of the trust list and, where there is a lock, be the one in it. One of the folder wins over a built-in one of the same name. All that is
 // refused comes back at once.
 func OpenPlugins(o Options) (*Plugins, error) {
-	all := &Plugins{Bundles: map[string]*bundle.Bundle{}, Held: map[string]*abi.Fault{}}
-	for name, load := range plugins.All() {
-		b, err := bundle.OpenFunc(load)
-		if err != nil {
-			return nil, fmt.Errorf("built-in plugin %s: %w", name, err)
-		}
-		all.Bundles[b.Manifest.Plugin] = b
-	}
-	dir := o.PluginsDir()
-	if dir == "" {
-		return all, nil
-	}
-	if _, err := os.Stat(dir); err != nil {
-		return nil, fmt.Errorf("folder of plugins: %w", err)
-	}
-	files, err := filepath.Glob(filepath.Join(dir, "*.wasm"))
+	builtIn, err := BuiltIn()
 	if err != nil {
 		return nil, err
 	}
@@ -73,18 +58,23 @@ func OpenPlugins(o Options) (*Plugins, error) {
 	if err != nil {
 		return nil, err
 	}
+	files, err := packages(o.PluginsDir())
+	if err != nil {
+		return nil, err
+	}
+	all := &Plugins{Bundles: builtIn, Held: map[string]*abi.Fault{}}
 	var refused []error
-	seen := map[string]string{}
+	from := map[string]string{} // plugin to file
 	for _, file := range files {
 		b, err := o.admit(file, keys, lock)
-		if err == nil && seen[b.Manifest.Plugin] != "" {
-			err = fmt.Errorf("plugin %s is in %s already", b.Manifest.Plugin, seen[b.Manifest.Plugin])
+		if err == nil && from[b.Manifest.Plugin] != "" {
+			err = fmt.Errorf("plugin %s is in %s already", b.Manifest.Plugin, from[b.Manifest.Plugin])
 		}
 		if err != nil {
 			refused = append(refused, inFile(file, err))
 			continue
 		}
-		seen[b.Manifest.Plugin] = file
+		from[b.Manifest.Plugin] = file
 		all.Bundles[b.Manifest.Plugin] = b
 		if lock != nil {
 			if f := lock.Held(b); f != nil {
@@ -92,7 +82,39 @@ func OpenPlugins(o Options) (*Plugins, error) {
 			}
 		}
 	}
+	if refused == nil && lock != nil {
+		for _, name := range lock.Names() {
+			if from[name] == "" {
+				refused = append(refused, abi.NewFault(abi.NotFound, fmt.Sprintf("plugin %s is in %s, but its package is not there", name, LockFile),
+					fmt.Sprintf("install it again, or take it out: riposte plugin remove %s", name)))
+			}
+		}
+	}
 	return all, errors.Join(refused...)
+}
+
+// BuiltIn opens the built-in plugins.
+func BuiltIn() (map[string]*bundle.Bundle, error) {
+	all := map[string]*bundle.Bundle{}
+	for name, load := range plugins.All() {
+		b, err := bundle.OpenFunc(load)
+		if err != nil {
+			return nil, fmt.Errorf("built-in plugin %s: %w", name, err)
+		}
+		all[b.Manifest.Plugin] = b
+	}
+	return all, nil
+}
+
+// packages lists the packages of a folder, if there is one.
+func packages(dir string) ([]string, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return nil, fmt.Errorf("folder of plugins: %w", err)
+	}
+	return filepath.Glob(filepath.Join(dir, "*.wasm"))
 }
 
 // admit opens a package of the folder if it may run.

@@ -74,7 +74,10 @@ func (c *client) install(cmd *cobra.Command, site *site, file, signature []byte,
 	if lock == nil {
 		lock = trust.NewLock()
 	}
-	_, known := lock.Plugins[b.Manifest.Plugin]
+	known, err := knows(lock, b.Manifest.Plugin)
+	if err != nil {
+		return err
+	}
 	changes, err := lock.Install(b, signer, time.Now(), downgrade)
 	if err != nil {
 		return err
@@ -103,6 +106,20 @@ func (c *client) install(cmd *cobra.Command, site *site, file, signature []byte,
 		fmt.Fprintf(w, "Nothing of %s runs until somebody accepts that: riposte plugin grant %s\n", b.Manifest.Plugin, b.Manifest.Plugin)
 	}
 	return nil
+}
+
+// knows says whether something was granted to a plugin before: by the lock, or because it is built in. What is built in goes into the lock
+// with what it asks for, since connectors may have granted that.
+func knows(lock *trust.Lock, plugin string) (bool, error) {
+	if _, ok := lock.Plugins[plugin]; ok {
+		return true, nil
+	}
+	builtIn, err := server.BuiltIn()
+	if b := builtIn[plugin]; b != nil {
+		lock.Plugins[plugin] = trust.Pinned{Version: b.Manifest.Version, Digest: b.Digest, Granted: trust.AsksOf(&b.Manifest)}
+		return true, nil
+	}
+	return false, err
 }
 
 // admit verifies the signature, or lets an unsigned package through where the site allows that.

@@ -66,31 +66,40 @@ func badAsset(name string, index int) string {
 	return ""
 }
 
-// ReadAssets reads an archive that PackAssets could have written; anything else (links, folders, names that lead elsewhere, other order) is
-// refused. The data share the memory of the archive.
+// ReadAssets reads an archive that PackAssets wrote; anything else (links, folders, names that lead elsewhere, other order) is refused. The data
+// share the memory of the archive.
 func ReadAssets(archive []byte) ([]Asset, error) {
+	bad := func(message string) ([]Asset, error) {
+		return nil, invalid(AssetsSection, message, "pack the plugin again")
+	}
 	if len(archive) > MaxAssets {
-		return nil, invalid(AssetsSection, fmt.Sprintf("the assets are larger than %d MiB", MaxAssets>>20), "")
+		return bad(fmt.Sprintf("the assets are larger than %d MiB", MaxAssets>>20))
 	}
 	in := bytes.NewReader(archive)
 	r := tar.NewReader(in)
 	var all []Asset
-	for last := ""; ; {
+	files := map[string][]byte{}
+	for {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			return all, nil
+			break
 		}
 		if err != nil {
-			return nil, invalid(AssetsSection, "the archive is damaged: "+err.Error(), "pack the plugin again")
+			return bad("the archive is damaged: " + err.Error())
 		}
-		if why := badAsset(h.Name, len(all)); why != "" {
-			return nil, invalid(AssetsSection, fmt.Sprintf("%.120q: %s", h.Name, why), "")
+		if h.Typeflag != tar.TypeReg || h.Size > int64(in.Len()) || len(all) == MaxAssetFiles {
+			return bad(fmt.Sprintf("%.120q: expected at most %d plain files", h.Name, MaxAssetFiles))
 		}
 		at := len(archive) - in.Len()
-		if h.Typeflag != tar.TypeReg || h.Name <= last || h.Size > int64(in.Len()) || len(h.PAXRecords) > 0 {
-			return nil, invalid(AssetsSection, fmt.Sprintf("%q: expected plain files in the order of their names", h.Name), "pack the plugin again")
-		}
-		last = h.Name
-		all = append(all, Asset{h.Name, int(h.Size), archive[at : at+int(h.Size) : at+int(h.Size)]})
+		files[h.Name] = archive[at : at+int(h.Size) : at+int(h.Size)]
+		all = append(all, Asset{h.Name, int(h.Size), files[h.Name]})
 	}
+	again, err := PackAssets(files)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(again, archive) {
+		return bad("the archive is not in the form that packing gives: each file once, in the order of names, nothing else")
+	}
+	return all, nil
 }

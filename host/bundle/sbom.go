@@ -90,7 +90,7 @@ func goComponent(d *debug.Module) component {
 	c := component{Type: "library", Name: d.Path, PURL: "pkg:golang/" + strings.ToLower(d.Path)}
 	if d.Version != "" && d.Version != "(devel)" {
 		c.Version = d.Version
-		c.PURL += "@" + url.PathEscape(d.Version)
+		c.PURL += "@" + url.QueryEscape(d.Version)
 	}
 	if d.Sum != "" {
 		c.Properties = []property{{"golang:sum", d.Sum}}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,6 +80,9 @@ func (l *Lock) Format() ([]byte, error) {
 	text, err := json.MarshalIndent(l, "", "  ")
 	return append(text, '\n'), err
 }
+
+// Names are those of the plugins, in order.
+func (l *Lock) Names() []string { return slices.Sorted(maps.Keys(l.Plugins)) }
 
 // Check refuses a package that is not the one in the lock.
 func (l *Lock) Check(b *bundle.Bundle) error {
