@@ -43,8 +43,8 @@ func (e *engine) close() error {
 	return errors.Join(e.runtime.Close(ctx), e.cache.Close(ctx))
 }
 
-// engineVersion names everything that a prepared module depends on beside the package.
-func engineVersion() string {
+// EngineVersion names everything that a prepared module depends on beside the package. The same input takes the same fuel under the same version.
+func EngineVersion() string {
 	version := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, module := range info.Deps {

@@ -40,6 +40,7 @@ type guest struct {
 	errorAt   uint64
 	variables map[string][]byte
 	http      lastResponse
+	replay    bool // strict: nothing is performed, and nothing waited for
 	// askedTooEarly is set when a host function was called while the module was initialised.
 	askedTooEarly bool
 }
@@ -54,7 +55,7 @@ func (h *Host) newGuest(ctx context.Context, in Invocation, l limits) (*guest, *
 	if fault != nil {
 		return nil, fault
 	}
-	g := &guest{bundle: in.Bundle, action: in.Action, limits: l, session: session,
+	g := &guest{bundle: in.Bundle, action: in.Action, limits: l, session: session, replay: tape.Strict(in.Tape),
 		blocks: blocks{limit: l.memory}, fuel: newFuel(l.fuel)}
 	if fault := g.begin(ctx, in); fault != nil {
 		session.Close()
@@ -67,7 +68,7 @@ func (h *Host) newGuest(ctx context.Context, in Invocation, l limits) (*guest, *
 // sees the same.
 func (g *guest) begin(ctx context.Context, in Invocation) *abi.Fault {
 	head := tape.Header{Invocation: in.ID, Seed: seedOf(in), Start: in.Now}
-	recorded := recordedHead(in.Tape)
+	recorded, document := recordedHead(in.Tape)
 	if recorded != nil {
 		head = *recorded
 	}
@@ -81,6 +82,9 @@ func (g *guest) begin(ctx context.Context, in Invocation) *abi.Fault {
 	if int64(len(raw)) > g.limits.input {
 		return abi.NewFault(abi.TooLarge, fmt.Sprintf("parameters and settings have %d bytes, at most %d are possible", len(raw), g.limits.input), "")
 	}
+	if g.replay {
+		raw = document // the limits of this host, which are part of it, may be others
+	}
 	g.input = raw
 	if g.bundle.Extism() {
 		g.input = call.Parameters
@@ -90,23 +94,20 @@ func (g *guest) begin(ctx context.Context, in Invocation) *abi.Fault {
 		return nil
 	}
 	g.session.Describe(ctx, &head)
-	head.Module, head.Meter, head.Input = in.Bundle.Digest, engineVersion(), tape.Digest(raw)
-	if err := in.Tape.Append(tape.Entry{Kind: tape.HeaderKind, Header: &head}, false); err != nil {
+	head.Module, head.Meter, head.Input = in.Bundle.Digest, EngineVersion(), tape.Digest(raw)
+	entry := tape.Entry{Kind: tape.HeaderKind, Header: &head}
+	head.Document = entry.NewBody(raw)
+	if err := in.Tape.Append(entry, false); err != nil {
 		return abi.AsFault(err)
 	}
 	return nil
 }
 
-func recordedHead(log tape.Log) *tape.Header {
+func recordedHead(log tape.Log) (*tape.Header, []byte) {
 	if log == nil {
-		return nil
+		return nil, nil
 	}
-	for _, entry := range log.Recorded() {
-		if entry.Kind == tape.HeaderKind && entry.Header != nil {
-			return entry.Header
-		}
-	}
-	return nil
+	return tape.HeaderOf(log.Recorded())
 }
 
 // run calls the action in an instance, and reads what it left.

@@ -85,7 +85,9 @@ type Invocation struct {
 	// Timeout may lower that of the manifest and of the host.
 	Timeout time.Duration
 	// Now is where the guest's clock starts.
-	Now  time.Time
+	Now time.Time
+	// Tape records the invocation, or goes on with one that was cut short. With a tape.Replay the invocation is that of the tape, whatever
+	// else stands here but Bundle: it has no rights, performs nothing, waits for nothing, and diverges where it asks for something else.
 	Tape tape.Log
 }
 
@@ -187,6 +189,11 @@ func (h *Host) Run(ctx context.Context, in Invocation) (Outcome, error) {
 		return Outcome{}, err
 	}
 	defer h.active.Done()
+	if tape.Strict(in.Tape) {
+		if fault := in.fromTape(); fault != nil {
+			return Outcome{Fault: fault}, nil
+		}
+	}
 	action, ok := in.Bundle.Manifest.Actions[in.Action]
 	if !ok {
 		return Outcome{Fault: in.Bundle.CheckParameters(in.Action, nil)}, nil
@@ -217,6 +224,24 @@ func (h *Host) Run(ctx context.Context, in Invocation) (Outcome, error) {
 	outcome := g.run(ctx, loaded)
 	outcome.Stats.Wall = time.Since(began)
 	return outcome, nil
+}
+
+// fromTape makes the invocation that which a tape recorded.
+func (in *Invocation) fromTape() *abi.Fault {
+	head, document := tape.HeaderOf(in.Tape.Recorded())
+	if document == nil || tape.Digest(document) != head.Input {
+		return abi.NewFault(abi.Diverged, "the tape does not hold the input of its invocation", "")
+	}
+	if head.Module != in.Bundle.Digest {
+		return abi.NewFault(abi.Diverged, "the tape is of the module "+head.Module+", not of "+in.Bundle.Digest, "install the plugin as it was")
+	}
+	var call abi.Call
+	if err := json.Unmarshal(document, &call); err != nil {
+		return abi.NewFault(abi.Diverged, "the input on the tape is not a call: "+err.Error(), "")
+	}
+	in.ID, in.Key, in.Now, in.Action, in.Parameters, in.Settings = head.Invocation, head.Key, head.Start, head.Action, call.Parameters, call.Settings
+	in.Grant, in.Timeout = nil, 0
+	return nil
 }
 
 // ended is the fault of a context that is done.

@@ -169,14 +169,18 @@ func TestWebhook(t *testing.T) {
 	}
 	t.Logf("stats %+v", out.Stats)
 
-	// A replay of the tape gives the same, without the network.
+	// A replay of the tape gives the same, without the network, the settings or a grant.
 	server.Close()
-	replayed := mustRun(t, h, host.Invocation{ID: "inv-2", Key: "key-1", Bundle: b, Action: "post", Tape: tape.NewReplay(log.Entries()),
-		Parameters: json.RawMessage(`{"body":{"alarm":"c2"},"path":"in","method":"PUT"}`),
-		Settings:   json.RawMessage(`{"url":"` + server.URL + `/hook","signed":true,"token":{"secret":"env:TOKEN"}}`),
-		Grant:      capability.Grant{"signed-target": {}}})
+	replayed := mustRun(t, h, host.Invocation{Bundle: b, Tape: tape.NewReplay(log.Entries())})
 	if replayed.Fault != nil || string(replayed.Output) != string(out.Output) || replayed.Stats.Fuel != out.Stats.Fuel {
 		t.Errorf("replay gave %s, %v, fuel %d instead of %d", replayed.Output, replayed.Fault, replayed.Stats.Fuel, out.Stats.Fuel)
+	}
+	other := install(t, h, built["trial"])
+	if out := mustRun(t, h, host.Invocation{Bundle: other, Tape: tape.NewReplay(log.Entries())}); out.Fault == nil || out.Fault.Kind != abi.Diverged {
+		t.Errorf("the tape of another module gave %v", out.Fault)
+	}
+	if out := mustRun(t, h, host.Invocation{Bundle: b, Tape: tape.NewReplay(nil)}); out.Fault == nil || out.Fault.Kind != abi.Diverged {
+		t.Errorf("an empty tape gave %v", out.Fault)
 	}
 }
 

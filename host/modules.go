@@ -51,7 +51,7 @@ type loadedModule struct {
 const compileWorkers = 2
 
 func newModuleStore(o Options, e *engine) *moduleStore {
-	return &moduleStore{engine: e, dir: filepath.Join(o.CacheDir, engineVersion()), idle: o.Idle, resident: o.Resident, modules: map[string]*loadedModule{}}
+	return &moduleStore{engine: e, dir: filepath.Join(o.CacheDir, EngineVersion()), idle: o.Idle, resident: o.Resident, modules: map[string]*loadedModule{}}
 }
 
 func (s *moduleStore) path(digest string) string {

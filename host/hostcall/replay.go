@@ -15,10 +15,13 @@ func (r record) call() *tape.Call {
 	if r.begin != nil {
 		return r.begin.Call
 	}
-	return r.end.Call
+	if r.end != nil {
+		return r.end.Call
+	}
+	return nil
 }
 
-// request is what was asked, as far as the tape has it.
+// request is what was asked, as far as the tape has it; there must be a call.
 func (r record) request() []byte {
 	e := r.begin
 	if e == nil {
@@ -68,6 +71,10 @@ func (s *Session) again(ctx context.Context, past record, op operation, call *ta
 		s.elapsed += past.end.Duration
 		return answer
 	}
+	if tape.Strict(s.o.Tape) {
+		s.fault = abi.NewFault(abi.Diverged, fmt.Sprintf("the tape ends within call %d, %s %s", s.seq, was.Function, was.Summary), "its invocation was cut short: there is nothing to compare")
+		return reply(nil, s.fault)
+	}
 	if was.Effect == abi.Unsafe {
 		return s.inDoubt(was)
 	}
@@ -95,7 +102,7 @@ func (s *Session) inDoubt(was *tape.Call) []byte {
 
 // diverged ends a replay that asks for something else than the tape holds. It never looks further along the tape.
 func (s *Session) diverged(past record, call *tape.Call, document []byte) []byte {
-	was := "nothing"
+	was := "no such call"
 	if c := past.call(); c != nil {
 		was = fmt.Sprintf("%s %.500s", c.Function, past.request())
 	}

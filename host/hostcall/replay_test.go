@@ -101,6 +101,43 @@ func TestReplayDiverges(t *testing.T) {
 	}
 }
 
+// Whatever is asked beyond the tape, or where it was cut short, nothing is performed: every host function is held against both.
+func TestAReplayPerformsNothing(t *testing.T) {
+	var vendorSaw counter
+	b, _ := vendor(t, vendorSaw.ServeHTTP)
+	for module, names := range abi.Functions() {
+		for _, name := range names {
+			kind, _, _ := strings.Cut(strings.TrimPrefix(module, "riposte:"), "/")
+			if kind == "log" || kind == "emit" {
+				continue // they stay within the invocation
+			}
+			fn, request := kind+"."+name, []byte(`{}`)
+			live := &tape.Memory{}
+			b.tape = live
+			b.session().Call(t.Context(), fn, request) // a refusal, which tells the digest
+			cut := live.Entries()
+			for i := range cut {
+				cut[i].Kind, cut[i].Reply = tape.BeginKind, nil
+				cut[i].Call.Effect = abi.Read
+			}
+			for _, recorded := range [][]tape.Entry{nil, cut} {
+				b.tape = tape.NewReplay(recorded)
+				s := b.session()
+				s.Call(t.Context(), fn, request)
+				if f := s.Fault(); f == nil || f.Kind != abi.Diverged {
+					t.Errorf("%s after %d entries: %v", fn, len(recorded), f)
+				}
+			}
+			if len(cut) != 1 {
+				t.Errorf("%s left %d entries", fn, len(cut))
+			}
+		}
+	}
+	if n := vendorSaw.all.Load(); n != 0 {
+		t.Errorf("the vendor saw %d requests", n)
+	}
+}
+
 // A crash between begin and end: what may be repeated is, with the same key; what may not is in doubt, and so is the invocation.
 func TestCrashBetweenBeginAndEnd(t *testing.T) {
 	for _, c := range []struct {
@@ -116,6 +153,11 @@ func TestCrashBetweenBeginAndEnd(t *testing.T) {
 			t.Fatal(fault)
 		}
 		entries := b.tape.(*tape.Memory).Entries()
+		b.tape = tape.NewReplay(entries[:1])
+		s = b.session()
+		if _, fault := call[abi.HTTPResponse](t, s, "http.fetch", request); fault == nil || fault.Kind != abi.Diverged || s.Fault() == nil || vendorSaw.all.Load() != 1 {
+			t.Errorf("%s in a replay: %v, %d requests", c.method, fault, vendorSaw.all.Load())
+		}
 		resumed := tape.Resume(entries[:1])
 		b.tape = resumed
 		s = b.session()

@@ -132,6 +132,9 @@ func (e *Entry) fetch(blob func(string) ([]byte, error)) error {
 	if e.Call != nil {
 		bodies = append(bodies, e.Call.Request)
 	}
+	if e.Header != nil {
+		bodies = append(bodies, e.Header.Document)
+	}
 	for _, b := range bodies {
 		if b == nil || b.Blob == "" {
 			continue

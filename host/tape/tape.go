@@ -49,19 +49,21 @@ type Entry struct {
 
 // Header says what runs: with equal headers and replies an invocation gives equal results.
 type Header struct {
-	Invocation string            `json:"invocation"`
-	Key        string            `json:"key"` // of the invocation; the keys of its writes come from it
-	Plugin     string            `json:"plugin"`
-	Action     string            `json:"action"`
-	Module     string            `json:"module,omitempty"` // digests …
-	Meter      string            `json:"meter,omitempty"`
-	Manifest   string            `json:"manifest,omitempty"`
-	Grant      string            `json:"grant,omitempty"`
-	Settings   string            `json:"settings,omitempty"`
-	Input      string            `json:"input,omitempty"`
-	Secrets    map[string]string `json:"secrets,omitempty"` // versions, by reference
-	Seed       uint64            `json:"seed"`
-	Start      time.Time         `json:"start"`
+	Invocation string `json:"invocation"`
+	Key        string `json:"key"` // of the invocation; the keys of its writes come from it
+	Plugin     string `json:"plugin"`
+	Action     string `json:"action"`
+	Module     string `json:"module,omitempty"` // digests …
+	Meter      string `json:"meter,omitempty"`
+	Manifest   string `json:"manifest,omitempty"`
+	Grant      string `json:"grant,omitempty"`
+	Settings   string `json:"settings,omitempty"`
+	Input      string `json:"input,omitempty"`
+	// Document is the input: the abi.Call, in which no secrets are. A replay needs nothing else but the module.
+	Document *Body             `json:"document,omitempty"`
+	Secrets  map[string]string `json:"secrets,omitempty"` // versions, by reference
+	Seed     uint64            `json:"seed"`
+	Start    time.Time         `json:"start"`
 }
 
 // Call is what was asked.
@@ -199,6 +201,20 @@ type Replay struct{ recorded []Entry }
 
 // NewReplay makes a strict replay of a whole tape.
 func NewReplay(recorded []Entry) *Replay { return &Replay{recorded} }
+
+// Strict says whether a log only answers from what was recorded: then nothing may be performed.
+func Strict(l Log) bool {
+	_, ok := l.(*Replay)
+	return ok
+}
+
+// HeaderOf gives the header of a tape, and the input that it holds; nil for what is not there.
+func HeaderOf(recorded []Entry) (*Header, []byte) {
+	if len(recorded) == 0 || recorded[0].Header == nil {
+		return nil, nil
+	}
+	return recorded[0].Header, recorded[0].Document(recorded[0].Header.Document)
+}
 
 // Recorded gives the tape.
 func (r *Replay) Recorded() []Entry { return r.recorded }
