@@ -223,6 +223,7 @@ func (p *planner) expire() {
 	for _, c := range p.in.Containments {
 		if due := c.Due(); due != nil && !due.After(p.now) {
 			_ = p.release(c, "")
+			p.cut()
 		}
 	}
 }

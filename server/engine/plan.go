@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/riposte-soar/riposte/pdk/abi"
@@ -21,9 +22,10 @@ type planner struct {
 	facts   []journal.Fact
 	ops     []journal.Op
 	launch  []start
-	touched []*execution // runs that were planned
-	cuts    []int        // numbers of facts after which the plan may be divided into several commits
-	opened  bool         // the incident begins with this change
+	touched []*execution    // runs that were planned
+	moved   map[string]bool // runs with facts in this plan
+	cuts    []int           // numbers of facts after which the plan may be divided into several commits
+	opened  bool            // the incident begins with this change
 	broken  error
 }
 
@@ -53,8 +55,15 @@ func (p *planner) append(f journal.Fact, data any) {
 			return
 		}
 	}
-	if p.broken = p.in.Apply(&f); p.broken == nil {
-		p.facts = append(p.facts, f)
+	if p.broken = p.in.Apply(&f); p.broken != nil {
+		return
+	}
+	p.facts = append(p.facts, f)
+	if f.Run != "" {
+		if p.moved == nil {
+			p.moved = map[string]bool{}
+		}
+		p.moved[f.Run] = true
 	}
 }
 
@@ -65,17 +74,34 @@ func (p *planner) cut() {
 	}
 }
 
-// advance plans every run of the incident, and the end of containments that have expired.
+// advance plans the end of containments that have expired, and every run of the incident for which something has changed: one of its facts, the
+// time, or that it has just been read from disk.
 func (p *planner) advance() error {
 	p.expire()
 	p.cut()
 	for i := 0; i < len(p.in.Runs); i++ { // a run may be added on the way
-		if r := p.in.Runs[i]; !r.Status.Ended() {
+		if r := p.in.Runs[i]; !r.Status.Ended() && (p.moved[r.ID] || p.due(r)) {
 			p.run(r)
 			p.cut()
 		}
 	}
 	return p.broken
+}
+
+// due says whether a run has to be planned although no fact of it is new.
+func (p *planner) due(r *incident.Run) bool {
+	x := p.l.execs[r.ID]
+	if x == nil {
+		return true
+	}
+	for path := range x.timed {
+		if s := r.Steps[path]; s != nil && s.Due != nil && !s.Due.After(p.now) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(p.in.Approvals, func(a *incident.Approval) bool {
+		return a.Run == r.ID && a.State == "pending" && a.Expires != nil && !a.Expires.After(p.now)
+	})
 }
 
 // run plans one run: its body, then, if that failed, its on_failure steps.

@@ -11,8 +11,12 @@ import (
 	"github.com/riposte-soar/riposte/server/journal"
 )
 
-// maxAlarmsListed bounds the alarm uids that the state of an incident keeps; Joined counts all.
-const maxAlarmsListed = 1000
+// maxAlarmsListed bounds the alarm uids that the state of an incident keeps; Joined counts all. maxRunsListed bounds the runs of a Head: it is
+// stored with every change.
+const (
+	maxAlarmsListed = 1000
+	maxRunsListed   = 100
+)
 
 // Incident is the state of an incident: the fold of its facts.
 type Incident struct {
@@ -31,6 +35,8 @@ type Incident struct {
 	Approvals    []*Approval    `json:"approvals,omitempty"`
 	Containments []*Containment `json:"containments,omitempty"`
 	Seq          uint64         `json:"seq"` // number of its last fact
+
+	runs map[string]*Run // by id
 }
 
 // Run is one execution of a runbook.
@@ -192,12 +198,7 @@ type Invocation struct {
 
 // Run finds a run by id, or nil.
 func (in *Incident) Run(id string) *Run {
-	for _, r := range in.Runs {
-		if r.ID == id {
-			return r
-		}
-	}
-	return nil
+	return in.runs[id]
 }
 
 // Approval finds an approval by id, or nil.
@@ -248,7 +249,7 @@ type Head struct {
 	Opened       time.Time `json:"opened"`
 	Updated      time.Time `json:"updated"`
 	Alarms       int       `json:"alarms"`
-	Runs         []RunHead `json:"runs"`
+	Runs         []RunHead `json:"runs"` // the newest hundred
 	Containments int       `json:"containments"` // that stand now
 	Waiting      int       `json:"waiting_approvals"`
 }
@@ -263,8 +264,10 @@ type RunHead struct {
 // Head summarises the incident.
 func (in *Incident) Head() Head {
 	h := Head{ID: in.ID, Title: in.Title, Type: in.Type, Category: in.Category, Severity: in.Severity, Queue: in.Queue, Owner: in.Owner,
-		Status: in.Status, Opened: in.OpenedAt, Updated: in.UpdatedAt, Alarms: in.Joined, Runs: make([]RunHead, len(in.Runs))}
-	for i, r := range in.Runs {
+		Status: in.Status, Opened: in.OpenedAt, Updated: in.UpdatedAt, Alarms: in.Joined}
+	runs := in.Runs[max(0, len(in.Runs)-maxRunsListed):]
+	h.Runs = make([]RunHead, len(runs))
+	for i, r := range runs {
 		h.Runs[i] = RunHead{r.ID, r.Runbook, r.Status}
 	}
 	for _, c := range in.Containments {
@@ -329,6 +332,10 @@ func (in *Incident) apply(f *journal.Fact) error {
 	case FactRunStarted:
 		r := &Run{ID: f.Run, Incident: f.Incident, Status: Running, By: f.By, StartedAt: f.Time, Steps: map[string]*Step{}}
 		in.Runs = append(in.Runs, r)
+		if in.runs == nil {
+			in.runs = map[string]*Run{}
+		}
+		in.runs[r.ID] = r
 		return f.Decode(&r.RunStarted)
 	case FactAsked:
 		a := &Approval{}
