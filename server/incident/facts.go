@@ -185,6 +185,7 @@ type ActionFinished struct {
 	Cached     bool            `json:"cached,omitempty"`
 	Verify     bool            `json:"verify,omitempty"`
 	HostCalls  int             `json:"host_calls,omitempty"`
+	Fuel       int64           `json:"fuel,omitempty"` // instructions of the plugin; a replay takes as many
 	Wall       time.Duration   `json:"wall,omitempty"` // nanoseconds
 	// Retry is when the next attempt is due; Verifying says that the probe comes next. Neither: the step has ended.
 	Retry     *time.Time `json:"retry,omitempty"`

@@ -44,7 +44,7 @@ func sentence(f *journal.Fact) (string, error) {
 		return "comment" + by(f) + ": " + d.Text, err
 	case FactRunStarted:
 		d, err := decode[RunStarted](f)
-		return fmt.Sprintf("run %s of %s@%d", f.Run, d.Runbook, d.Version) + list(": ", d.Title) + by(f), err
+		return fmt.Sprintf("run %s of %s@%d", f.Run, d.Runbook, d.Version) + list(":", d.Title) + by(f), err
 	case FactRunCancel:
 		return "cancelling " + f.Run + by(f), nil
 	case FactRunFinished:
