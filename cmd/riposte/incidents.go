@@ -208,7 +208,7 @@ func runCommand(c *client) *cobra.Command {
 		return err
 	}}
 	start.Flags().StringToStringVarP(&inputs, "input", "i", nil, "inputs, as name=value")
-	cmd.AddCommand(ls, show, start, cancel)
+	cmd.AddCommand(ls, show, start, cancel, replayCommand(c))
 	return cmd
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/server/engine"
 	"github.com/riposte-soar/riposte/server/incident"
 	"github.com/riposte-soar/riposte/server/journal"
 )
@@ -169,6 +170,15 @@ func (s *Server) runs() {
 			ID string `path:"id"`
 		}) (*body[*RunView], error) {
 			return answer(s.run(in.ID))
+		})
+	route(s, http.MethodPost, "/runs/{id}/replay", "replay-run", "Execute the plugins of a run again, offline, from their tapes, and compare with what was recorded. It changes nothing.", "runs",
+		func(ctx context.Context, in *struct {
+			ID   string `path:"id"`
+			Body struct {
+				Step string `json:"step,omitempty" doc:"path of a step: only its invocations"`
+			}
+		}) (*body[[]engine.Replayed], error) {
+			return answer(e.Replay(ctx, in.ID, in.Body.Step))
 		})
 	route(s, http.MethodPost, "/runs/{id}/cancel", "cancel-run", "End a run: nothing more of it begins, and what is at work is stopped.", "runs",
 		func(_ context.Context, in *struct {

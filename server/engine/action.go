@@ -174,7 +174,7 @@ func targets(known map[string]parameter, params map[string]any) []string {
 // finish records the outcome of an invocation, and what follows from it for the step.
 func (p *planner) finish(x *execution, st *runbook.Step, state *incident.Step, act *incident.ActionStarted, out outcome) {
 	d := incident.ActionFinished{Invocation: act.Invocation, Status: incident.Succeeded, Output: out.Output, Fault: out.Fault, Verify: act.Verify,
-		HostCalls: out.HostCalls, Wall: out.Wall}
+		HostCalls: out.HostCalls, Fuel: out.Fuel, Wall: out.Wall}
 	switch {
 	case act.Verify:
 		p.probed(x, st, state, &d)

@@ -26,6 +26,7 @@ type outcome struct {
 	Findings  []incident.Finding
 	Evidence  []evidence
 	HostCalls int
+	Fuel      int64
 	Wall      time.Duration
 }
 
@@ -103,7 +104,7 @@ func (e *Engine) invoke(ctx context.Context, incidentID, runID, path string, act
 	if res.Fault != nil && ctx.Err() != nil {
 		res.Fault = cancelled()
 	}
-	out := outcome{Output: res.Output, Fault: res.Fault, HostCalls: res.Stats.HostCalls, Wall: e.now().Sub(began)}
+	out := outcome{Output: res.Output, Fault: res.Fault, HostCalls: res.Stats.HostCalls, Fuel: res.Stats.Fuel, Wall: e.now().Sub(began)}
 	out.take(res.Emissions)
 	return out, true
 }
