@@ -11,17 +11,12 @@ import (
 	"github.com/riposte-soar/riposte/testing/lab/content"
 )
 
-// overlay writes the lab's content into dir, except for files that are there already; more are files that the demo does not have, by path.
-// Places for addresses of the lab, such as {{.sink}}, are filled in all of them.
-func overlay(dir string, l *lab.Lab, more map[string]string) error {
+// overlay writes the lab's content into dir, except for files that are there already. Places for addresses of the lab, such as {{.sink}}, are
+// filled in these too.
+func overlay(dir string, l *lab.Lab) error {
 	base := dir + ".lab"
 	if err := content.Write(base, l.Addresses(), l.Secrets()); err != nil {
 		return err
-	}
-	for name, text := range more {
-		if err := os.WriteFile(filepath.Join(base, name), []byte(text), 0o644); err != nil {
-			return err
-		}
 	}
 	err := filepath.WalkDir(base, func(path string, d fs.DirEntry, err error) error {
 		target := filepath.Join(dir, strings.TrimPrefix(path, base))

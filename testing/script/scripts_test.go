@@ -41,7 +41,7 @@ func TestScripts(t *testing.T) {
 		Setup:              setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"content": plain(func(ts *testscript.TestScript, args []string) error {
-				return overlay(ts.MkAbs(args[0]), sceneOf(ts).lab, nil)
+				return overlay(ts.MkAbs(args[0]), sceneOf(ts).lab)
 			}),
 			"seed": plain(func(ts *testscript.TestScript, args []string) error {
 				return os.WriteFile(ts.MkAbs(args[0]), []byte(world.SeedAlarm(time.Now())+"\n"), 0o644)
@@ -112,7 +112,7 @@ func setup(env *testscript.Env) error {
 	env.Setenv("XDG_CACHE_HOME", cache)
 	env.Setenv("PATH", filepath.Dir(*binary)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	env.Setenv("USER", "script")
-	return overlay(filepath.Join(env.WorkDir, "content"), l, nil)
+	return overlay(filepath.Join(env.WorkDir, "content"), l)
 }
 
 // plain makes a command of a function that cannot be negated.
