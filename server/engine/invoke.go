@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -191,12 +192,14 @@ func (t *storeTape) Append(entry tape.Entry, durable bool) error {
 	if _, err := t.chain.Line(&entry); err != nil {
 		return err
 	}
-	value, err := json.Marshal(storedEntry{entry, entry.Blobs})
-	if err != nil {
+	var value bytes.Buffer
+	enc := json.NewEncoder(&value)
+	enc.SetEscapeHTML(false) // the guest must find each byte in a replay as it was
+	if err := enc.Encode(storedEntry{entry, entry.Blobs}); err != nil {
 		return err
 	}
 	t.n++
-	op := journal.Op{Key: binary.BigEndian.AppendUint64(append([]byte(nil), t.prefix...), t.n), Value: value}
+	op := journal.Op{Key: binary.BigEndian.AppendUint64(append([]byte(nil), t.prefix...), t.n), Value: value.Bytes()}
 	if durable {
 		return journal.Commit(context.Background(), t.store, []journal.Op{op})
 	}
