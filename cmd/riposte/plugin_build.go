@@ -115,7 +115,7 @@ func (c *client) pack(out string, module []byte, head *abi.Manifest, parts bundl
 	if err := writeWhole(out, packed, 0o644); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.writer(), "%s: %s, %d KiB, %s\n", out, b.Name(), b.Size>>10, b.Digest)
+	fmt.Fprintf(c.writer(), "%s: %s, %d KiB, %s\n", out, b.Name(), (b.Size+1023)>>10, b.Digest)
 	return nil
 }
 

@@ -205,7 +205,7 @@ func inspectSignature(site *site, b *bundle.Bundle, text []byte) *signature {
 func (f *inspection) table(w *tabwriter.Writer) {
 	m := f.Manifest
 	fmt.Fprintf(w, "%s %s\t%s\n", m.Plugin, m.Version, m.Title)
-	fmt.Fprintf(w, "digest\t%s\nsize\t%d KiB\n", f.Digest, f.Size>>10)
+	fmt.Fprintf(w, "digest\t%s\nsize\t%d KiB\n", f.Digest, (f.Size+1023)>>10)
 	switch s := f.Signature; {
 	case s == nil:
 		fmt.Fprintln(w, "signature\tnone")
