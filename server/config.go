@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/riposte-soar/riposte/host/capability"
+	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/server/document"
 )
 
@@ -95,7 +96,7 @@ func (n NetworkConfig) policy() (capability.Network, error) {
 		for _, text := range list.from {
 			prefix, err := netip.ParsePrefix(text)
 			if err != nil {
-				return policy, fmt.Errorf("%s: %q is no network: write it as 127.0.0.0/8", list.name, text)
+				return policy, abi.NewFault(abi.Invalid, fmt.Sprintf("%s: %q is no network", list.name, text), "write it as 127.0.0.0/8")
 			}
 			*list.to = append(*list.to, prefix)
 		}

@@ -95,7 +95,43 @@ func newRoot() *cobra.Command {
 			root.AddCommand(cmd)
 		}
 	}
+	strict(root)
 	return root
+}
+
+// strict makes every wrong word of a command line a usageError; the name of a command that is not there is one.
+func strict(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		strict(sub)
+	}
+	check := cmd.Args
+	if !cmd.Runnable() {
+		check = noCommand
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
+	if check == nil {
+		return
+	}
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		err := check(cmd, args)
+		if err == nil || errors.As(err, new(usageError)) {
+			return err
+		}
+		return usageError{fmt.Errorf("%w\nsee `%s --help`", err, cmd.CommandPath())}
+	}
+}
+
+// noCommand says that a group of commands has none of this name.
+func noCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	near := ""
+	cmd.SuggestionsMinimumDistance = 2
+	if list := cmd.SuggestionsFor(args[0]); len(list) > 0 {
+		near = fmt.Sprintf(" (did you mean %q?)", list[0])
+	}
+	return fmt.Errorf("%s has no command %q%s", cmd.CommandPath(), args[0], near)
 }
 
 func env(name, otherwise string) string {
