@@ -62,11 +62,15 @@ func New(o Options) *Server {
 		Immutable: true, DisableStartupMessage: true, BodyLimit: MaxBody, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 		ReadBufferSize: 16 << 10, StreamRequestBody: false, ErrorHandler: s.failed,
 	})
-	s.app.Use(s.guard)
+	s.app.Server().HeaderReceived = s.sizes
+	s.app.Use(s.recovered, s.guard)
 	s.health()
 	config := huma.DefaultConfig("Riposte", Version)
 	config.DocsPath, config.SchemasPath, config.OpenAPIPath = "", "", "/api/v1/openapi"
 	config.CreateHooks = nil // no $schema links in answers
+	config.Transformers = []huma.Transformer{faults}
+	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strict}
+	config.Formats = map[string]huma.Format{"application/json": format, "json": format}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	config.Security = []map[string][]string{{"token": {}}}
@@ -76,6 +80,7 @@ func New(o Options) *Server {
 	s.runs()
 	s.decisions()
 	s.inventory()
+	describeProblems(s.api)
 	return s
 }
 
@@ -83,6 +88,9 @@ func New(o Options) *Server {
 func schemaName(t reflect.Type, hint string) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
+	}
+	if t == reflect.TypeFor[huma.ErrorModel]() {
+		return problemName
 	}
 	name := huma.DefaultSchemaNamer(t, hint)
 	if pkg := path.Base(t.PkgPath()); t.Name() != "" && pkg != "api" && pkg != "." {
@@ -128,21 +136,28 @@ func (s *Server) OpenAPI() ([]byte, error) { return s.api.OpenAPI().YAML() }
 func (s *Server) guard(c *fiber.Ctx) error {
 	c.Set("X-Content-Type-Options", "nosniff")
 	c.Set("Cache-Control", "no-store")
+	if p := plainRequest(c); p != nil {
+		return p
+	}
 	if enc := c.Get(fiber.HeaderContentEncoding); enc != "" && enc != "identity" {
-		return &Problem{Status: http.StatusUnsupportedMediaType, Title: http.StatusText(http.StatusUnsupportedMediaType),
-			Fault: abi.Fault{Kind: abi.Invalid, Message: "bodies with Content-Encoding " + enc + " are not taken", Hint: "send the body as it is"}}
+		return problemOf(http.StatusUnsupportedMediaType, abi.Fault{Kind: abi.Invalid, Message: "bodies with Content-Encoding " + enc + " are not taken", Hint: "send the body as it is"})
 	}
 	switch c.Path() {
 	case "/healthz", "/readyz", "/metrics":
 		return c.Next()
 	}
-	given, ok := strings.CutPrefix(c.Get(fiber.HeaderAuthorization), "Bearer ")
-	sum := sha256.Sum256([]byte(given))
-	if !ok || subtle.ConstantTimeCompare(sum[:], s.token[:]) != 1 {
+	if !s.allowed(c.Get(fiber.HeaderAuthorization)) {
 		c.Set(fiber.HeaderWWWAuthenticate, `Bearer realm="riposte"`)
 		return problem(&abi.Fault{Kind: abi.Unauthorized, Message: "a valid API token is required", Hint: `send "Authorization: Bearer rip_…"; riposte serve keeps it in DATA/token`})
 	}
 	return c.Next()
+}
+
+// allowed says whether an Authorization header has the token.
+func (s *Server) allowed(header string) bool {
+	given, ok := strings.CutPrefix(header, "Bearer ")
+	sum := sha256.Sum256([]byte(given))
+	return ok && subtle.ConstantTimeCompare(sum[:], s.token[:]) == 1
 }
 
 // Problem is an error answer (RFC 9457), with the fault as further members.
@@ -195,8 +210,11 @@ func problem(err error) *Problem {
 		err = abi.NewFault(abi.NotFound, "there is no such thing", "")
 	}
 	f := abi.AsFault(err)
-	status := statuses(f.Kind)
-	return &Problem{Status: status, Title: http.StatusText(status), Detail: f.Message, Fault: *f}
+	return problemOf(statuses(f.Kind), *f)
+}
+
+func problemOf(status int, f abi.Fault) *Problem {
+	return &Problem{Status: status, Title: http.StatusText(status), Detail: f.Message, Fault: f}
 }
 
 // failed answers requests that no route took.
@@ -206,7 +224,7 @@ func (s *Server) failed(c *fiber.Ctx, err error) error {
 	switch {
 	case errors.As(err, &p):
 	case errors.As(err, &fe):
-		p = &Problem{Status: fe.Code, Title: http.StatusText(fe.Code), Detail: fe.Message, Fault: abi.Fault{Kind: kindOf(fe.Code), Message: fe.Message}}
+		p = problemOf(fe.Code, abi.Fault{Kind: kindOf(fe.Code), Message: fe.Message})
 	default:
 		p = problem(err)
 	}
@@ -227,6 +245,8 @@ func kindOf(status int) abi.Kind {
 		return abi.NotFound
 	case status == http.StatusRequestEntityTooLarge:
 		return abi.TooLarge
+	case status == http.StatusRequestTimeout:
+		return abi.Timeout
 	case status < http.StatusInternalServerError:
 		return abi.Invalid
 	}
