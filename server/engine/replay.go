@@ -123,7 +123,11 @@ func (e *Engine) replay(ctx context.Context, path string, act *incident.ActionSt
 // compare tells whether an outcome is that of the journal.
 func (r *Replayed) compare(recorded []tape.Entry, end *incident.ActionFinished, out host.Outcome) {
 	head, _ := tape.HeaderOf(recorded)
-	output, err := json.Marshal(out.Output) // the form that the journal has
+	var output []byte
+	var err error
+	if len(out.Output) > 0 {
+		output, err = json.Marshal(out.Output) // the form that the journal has
+	}
 	diverged := func(message, hint string) {
 		r.Verdict, r.Fault = Diverged, abi.NewFault(abi.Diverged, message, hint)
 	}
