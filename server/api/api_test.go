@@ -326,6 +326,39 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// Lists of what incidents hold go on within an incident.
+func TestPagesOfChildren(t *testing.T) {
+	c := serve(t)
+	for range 3 {
+		id := c.open()
+		for range 4 {
+			c.ok(nil, "POST", "/api/v1/incidents/"+id+"/actions", `{"plugin": "trial", "action": "block", "connector": "trial", "parameters": {"ip": "192.0.2.1"}}`)
+		}
+	}
+	for list, prefix := range map[string]string{"runs": "RUN", "approvals": "APR"} {
+		var got, want []string
+		for before := ""; ; {
+			var page []struct{ ID string }
+			c.ok(&page, "GET", "/api/v1/"+list+"?limit=3&before="+before, "")
+			if len(page) == 0 {
+				break
+			}
+			for _, x := range page {
+				got = append(got, x.ID)
+			}
+			before = page[len(page)-1].ID
+		}
+		for i := 3; i > 0; i-- {
+			for j := 4; j > 0; j-- {
+				want = append(want, fmt.Sprintf("%s-%06d-%d", prefix, i, j))
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+}
+
 // A long poll is answered by a fact, by its own end, and by that of the server.
 func TestLongPoll(t *testing.T) {
 	c := serve(t)

@@ -2,13 +2,19 @@ package api
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/riposte-soar/riposte/host/tape"
 	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/server/engine"
 	"github.com/riposte-soar/riposte/server/incident"
+	"github.com/riposte-soar/riposte/server/journal"
 )
 
 // run gives a run with its steps.
@@ -44,13 +50,15 @@ func (s *Server) decisions() {
 			State string `query:"state" default:"pending" enum:"pending,granted,denied,expired,cancelled,any"`
 		}) (*body[[]ApprovalLine], error) {
 			list := []ApprovalLine{}
-			err := s.each(in.Before, func(h *incident.Head) bool { return in.State != "pending" || h.Waiting > 0 }, func(i *incident.Incident) bool {
-				for _, a := range i.Approvals {
-					if (in.State == "any" || a.State == in.State) && len(list) < in.Limit {
-						list = append(list, ApprovalLine{a, i.ID, i.Title})
+			err := s.each(in.Before, func(h *incident.Head) bool { return in.State != "pending" || h.Waiting > 0 }, func(i *incident.Incident) error {
+				for _, a := range slices.Backward(i.Approvals) {
+					if older(a.ID, in.Before) && (in.State == "any" || a.State == in.State) {
+						if list = append(list, ApprovalLine{a, i.ID, i.Title}); len(list) == in.Limit {
+							return journal.ErrStop
+						}
 					}
 				}
-				return len(list) < in.Limit
+				return nil
 			})
 			return answer(list, err)
 		})
@@ -85,13 +93,15 @@ func (s *Server) decisions() {
 			All bool `query:"all" doc:"with those that were released"`
 		}) (*body[[]*incident.Containment], error) {
 			list := []*incident.Containment{}
-			err := s.each(in.Before, func(h *incident.Head) bool { return in.All || h.Containments > 0 }, func(i *incident.Incident) bool {
-				for _, c := range i.Containments {
-					if (in.All || c.Standing()) && len(list) < in.Limit {
-						list = append(list, c)
+			err := s.each(in.Before, func(h *incident.Head) bool { return in.All || h.Containments > 0 }, func(i *incident.Incident) error {
+				for _, c := range slices.Backward(i.Containments) {
+					if older(c.ID, in.Before) && (in.All || c.Standing()) {
+						if list = append(list, c); len(list) == in.Limit {
+							return journal.ErrStop
+						}
 					}
 				}
-				return len(list) < in.Limit
+				return nil
 			})
 			return answer(list, err)
 		})
@@ -114,27 +124,66 @@ func (s *Server) decisions() {
 		})
 }
 
-// each reads incidents, newest first, that keep wants, until fn has enough.
-func (s *Server) each(before string, keep func(*incident.Head) bool, fn func(*incident.Incident) bool) error {
-	const page = 200
+// page is how many incidents are read at once.
+const page = 200
+
+// heads gives incidents to fn, newest first, beginning with the one that before (an id of something of an incident) belongs to, if that is not
+// empty. ErrStop of fn ends it.
+func (s *Server) heads(before string, fn func(*incident.Head) error) error {
+	from := ""
+	if n, _ := numbers(before); n > 0 {
+		from = fmt.Sprintf("INC-%06d", n+1)
+	}
 	for {
-		var last string
-		heads, err := s.o.Engine.Heads(before, page, func(h *incident.Head) bool { last = h.ID; return keep(h) })
+		heads, err := s.o.Engine.Heads(from, page, nil)
 		if err != nil {
 			return err
 		}
-		for _, h := range heads {
-			i, err := s.o.Engine.Incident(h.ID)
-			if err != nil {
-				return err
-			}
-			if !fn(i) {
+		for i := range heads {
+			if err := fn(&heads[i]); errors.Is(err, journal.ErrStop) {
 				return nil
+			} else if err != nil {
+				return err
 			}
 		}
 		if len(heads) < page {
 			return nil
 		}
-		before = last
+		from = heads[len(heads)-1].ID
 	}
+}
+
+// each is heads with the whole of those incidents that keep wants.
+func (s *Server) each(before string, keep func(*incident.Head) bool, fn func(*incident.Incident) error) error {
+	return s.heads(before, func(h *incident.Head) error {
+		if !keep(h) {
+			return nil
+		}
+		i, err := s.o.Engine.Incident(h.ID)
+		if err != nil {
+			return err
+		}
+		return fn(i)
+	})
+}
+
+// older says whether id comes after before in a list that begins with the newest.
+func older(id, before string) bool {
+	if before == "" {
+		return true
+	}
+	incident, child := numbers(id)
+	in, than := numbers(before)
+	return incident < in || incident == in && child < than
+}
+
+// numbers are those in the id of a run, an approval or a containment, such as RUN-000012-3.
+func numbers(id string) (incident, child int) {
+	parts := strings.Split(id, "-")
+	if len(parts) != 3 {
+		return 0, 0
+	}
+	incident, _ = strconv.Atoi(parts[1])
+	child, _ = strconv.Atoi(parts[2])
+	return incident, child
 }

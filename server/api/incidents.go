@@ -155,13 +155,15 @@ func (s *Server) runs() {
 			Status string `query:"status"`
 		}) (*body[[]RunLine], error) {
 			list := []RunLine{}
-			_, err := e.Heads(in.Before, 1<<30, func(h *incident.Head) bool {
+			err := s.heads(in.Before, func(h *incident.Head) error {
 				for _, r := range slices.Backward(h.Runs) {
-					if len(list) < in.Limit && (in.Status == "" || string(r.Status) == in.Status) {
-						list = append(list, RunLine{r, h.ID, h.Title, h.Opened})
+					if older(r.ID, in.Before) && (in.Status == "" || string(r.Status) == in.Status) {
+						if list = append(list, RunLine{r, h.ID, h.Title, h.Opened}); len(list) == in.Limit {
+							return journal.ErrStop
+						}
 					}
 				}
-				return false
+				return nil
 			})
 			return answer(list, err)
 		})
