@@ -3,6 +3,7 @@
 package connector
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -104,8 +105,10 @@ func readGrant(n *document.Node, asked []abi.Requirement) (capability.Grant, doc
 		var n capability.Narrowing
 		if narrowing != nil && narrowing.Kind != document.Null {
 			raw, err := json.Marshal(narrowing.JSON())
-			if err == nil {
-				err = json.Unmarshal(raw, &n)
+			if err == nil { // a member that is misspelt would narrow nothing
+				d := json.NewDecoder(bytes.NewReader(raw))
+				d.DisallowUnknownFields()
+				err = d.Decode(&n)
 			}
 			if err != nil {
 				problems = append(problems, narrowing.Problem(err.Error(), "a narrowing has url, methods, hosts, names, types, addresses, statements, recipients, deny, tls …"))
