@@ -78,6 +78,7 @@ func (c *client) install(cmd *cobra.Command, site *site, file, signature []byte,
 	if err != nil {
 		return err
 	}
+	before := lock.Plugins[b.Manifest.Plugin]
 	changes, err := lock.Install(b, signer, time.Now(), downgrade)
 	if err != nil {
 		return err
@@ -100,6 +101,9 @@ func (c *client) install(cmd *cobra.Command, site *site, file, signature []byte,
 			fmt.Fprintln(w, "  "+line)
 		}
 		return nil
+	}
+	if before.Signer != signer {
+		fmt.Fprintf(w, "Its signer is another one: it was %s.\n", orNobody(before.Signer))
 	}
 	printChanges(w, changes)
 	if trust.Widens(changes) {

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/riposte-soar/riposte/host/bundle"
 	"github.com/riposte-soar/riposte/host/trust"
@@ -27,7 +29,7 @@ func keygenCommand(c *client) *cobra.Command {
 				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s.key is not encrypted: who reads it can sign as you (it is written with mode 0600)\n", args[0])
 			} else {
 				var err error
-				if password, err = readSecret(cmd.InOrStdin(), cmd.ErrOrStderr()); err != nil {
+				if password, err = newPassword(cmd); err != nil {
 					return err
 				}
 			}
@@ -41,11 +43,24 @@ func keygenCommand(c *client) *cobra.Command {
 			if err := writeNew(args[0]+".pub", pair.PublicFile, 0o644); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.writer(), "# For %s of those who shall trust this key:\nkeys:\n  - name: %s\n    key: %s\n    plugins: [\"*\"]\n", server.TrustFile, args[0], pair.Public)
+			fmt.Fprintf(c.writer(), "# For %s of those who shall trust this key:\nkeys:\n  - name: %s\n    key: %s\n    plugins: [\"*\"]\n", server.TrustFile, filepath.Base(args[0]), pair.Public)
 			return nil
 		}}
 	cmd.Flags().BoolVar(&open, "no-password", false, "do not encrypt the secret key, for machines that sign unattended")
 	return cmd
+}
+
+// newPassword reads a password; from a terminal twice, since nobody sees what is typed.
+func newPassword(cmd *cobra.Command) (string, error) {
+	password, err := readSecret(cmd.InOrStdin(), cmd.ErrOrStderr())
+	if f, ok := cmd.InOrStdin().(*os.File); err != nil || !ok || !term.IsTerminal(int(f.Fd())) {
+		return password, err
+	}
+	again, err := readSecret(cmd.InOrStdin(), cmd.ErrOrStderr())
+	if err == nil && (password != again || password == "") {
+		err = usageError{errors.New("the two are not the same, or empty")}
+	}
+	return password, err
 }
 
 func signCommand(c *client) *cobra.Command {

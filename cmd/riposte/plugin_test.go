@@ -13,6 +13,9 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/riposte-soar/riposte/host/trust"
+	"github.com/riposte-soar/riposte/server"
 )
 
 func TestMain(m *testing.M) {
@@ -65,11 +68,11 @@ func setup(env *testscript.Env) error {
 		return err
 	}
 	registry := httptest.NewServer(newRegistry())
-	server := &running{}
-	env.Values[serverKey{}] = server
+	site := &running{}
+	env.Values[serverKey{}] = site
 	env.Defer(func() {
 		registry.Close()
-		if err := server.stop(); err != nil {
+		if err := site.stop(); err != nil {
 			env.T().Log("the server: ", err)
 		}
 	})
@@ -80,7 +83,7 @@ func setup(env *testscript.Env) error {
 }
 
 func serveSite(ts *testscript.TestScript, _ bool, args []string) {
-	server := ts.Value(serverKey{}).(*running)
+	site := ts.Value(serverKey{}).(*running)
 	name := filepath.Join(filepath.SplitList(ts.Getenv("PATH"))[0], "riposte")
 	work := ts.Getenv("WORK")
 	cmd := exec.Command(name, append([]string{"serve", "--content", filepath.Join(work, "site"), "--data", filepath.Join(work, "data"), "--listen", "127.0.0.1:0"}, args...)...)
@@ -90,7 +93,7 @@ func serveSite(ts *testscript.TestScript, _ bool, args []string) {
 	out, err := cmd.StdoutPipe()
 	ts.Check(err)
 	ts.Check(cmd.Start())
-	server.cmd = cmd
+	site.cmd = cmd
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		_, rest, found := strings.Cut(lines.Text(), "http://")
@@ -105,7 +108,7 @@ func serveSite(ts *testscript.TestScript, _ bool, args []string) {
 		return
 	}
 	_ = cmd.Wait() // it ended
-	server.cmd = nil
+	site.cmd = nil
 	ts.Fatalf("the server did not start:\n%s", said.String())
 }
 
@@ -169,5 +172,27 @@ func TestPageForAuthors(t *testing.T) {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the page does not lead to %q:\n%s", want, out)
 		}
+	}
+}
+
+// TestNameOfBuiltIn: a plugin that takes the name of a built-in one is held against what that asks for, since connectors grant it already.
+func TestNameOfBuiltIn(t *testing.T) {
+	builtIn, err := server.BuiltIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	whois := builtIn["whois"]
+	if whois == nil {
+		t.Skip("NOT TESTED: the plugins are not built (go run ./plugins/build)")
+	}
+	lock := trust.NewLock()
+	if known, err := knows(lock, "no-such-plugin"); known || err != nil || len(lock.Plugins) > 0 {
+		t.Errorf("a plugin that nobody knows: %t, %v", known, err)
+	}
+	if known, err := knows(lock, "whois"); !known || err != nil {
+		t.Fatalf("a built-in plugin: %t, %v", known, err)
+	}
+	if changes := trust.Compare(lock.Plugins["whois"].Granted, trust.AsksOf(&whois.Manifest)); len(changes) > 0 || len(lock.Plugins["whois"].Granted.Requires) == 0 {
+		t.Errorf("the built-in plugin differs from itself: %v", changes)
 	}
 }
