@@ -79,6 +79,10 @@ func (l *contentLoader) lists() error {
 		if l.problems = append(l.problems, problems...); len(problems) > 0 {
 			return
 		}
+		if _, taken := l.values[f.List.Text()]; taken {
+			l.problems = append(l.problems, f.List.Problem(fmt.Sprintf("the list %q exists already", f.List.Text()), "one of them would be passed over"))
+			return
+		}
 		values := make([]string, len(f.Values))
 		for i, v := range f.Values {
 			values[i] = v.Text()
