@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
@@ -38,13 +37,8 @@ func logs(l *lab.Lab) *httpsim.Server       { return l.LogPoint.Server }
 func stalled(name string, v vendor, f httpsim.Fault) moment {
 	f.Hang, f.Times = true, 1
 	return moment{name: name,
-		arm: func(l *lab.Lab) error { return v(l).Fail(f) },
-		reached: func(ctx context.Context, l *lab.Lab) error {
-			_, err := v(l).WaitCalls(ctx, func(calls []httpsim.Call) bool {
-				return slices.ContainsFunc(calls, func(c httpsim.Call) bool { return c.Fault == "hang" })
-			})
-			return err
-		}}
+		arm:     func(l *lab.Lab) error { return v(l).Fail(f) },
+		reached: func(ctx context.Context, l *lab.Lab) error { return hung(ctx, v(l)) }}
 }
 
 // moments are spread over the whole incident, which has some hundred facts.

@@ -31,15 +31,26 @@ func (s *scene) mailed() []string {
 	return list
 }
 
-// waitBlocked waits until each address is blocked, or none of them.
+// waitBlocked waits until each address is blocked, or none of them. A block may end by a call, or by its own time.
 func (s *scene) waitBlocked(ctx context.Context, addresses []string, want bool) error {
-	_, err := s.lab.PANOS.WaitCalls(ctx, func([]httpsim.Call) bool {
-		return !slices.ContainsFunc(addresses, func(ip string) bool { return s.lab.PANOS.Has(ip, tag) != want })
-	})
-	if err != nil {
-		return fmt.Errorf("blocked are %v: %w", s.blocked(), err)
+	for {
+		until, stop := ctx, context.CancelFunc(func() {})
+		for _, r := range s.lab.PANOS.Blocked() {
+			if slices.Contains(addresses, r.IP) && !r.Expires.IsZero() {
+				until, stop = context.WithDeadline(ctx, r.Expires)
+			}
+		}
+		_, err := s.lab.PANOS.WaitCalls(until, func([]httpsim.Call) bool {
+			return !slices.ContainsFunc(addresses, func(ip string) bool { return s.lab.PANOS.Has(ip, tag) != want })
+		})
+		stop()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("blocked are %v: %w", s.blocked(), err)
+		}
 	}
-	return nil
 }
 
 // same compares two lists; order does not count.
@@ -49,4 +60,12 @@ func same(what string, got, want []string) error {
 		return fmt.Errorf("%s are %v, want %v", what, got, want)
 	}
 	return nil
+}
+
+// hung waits until a call to a vendor hangs by a fault.
+func hung(ctx context.Context, vendor *httpsim.Server) error {
+	_, err := vendor.WaitCalls(ctx, func(calls []httpsim.Call) bool {
+		return slices.ContainsFunc(calls, func(c httpsim.Call) bool { return c.Fault == "hang" })
+	})
+	return err
 }
