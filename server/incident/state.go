@@ -249,7 +249,7 @@ type Head struct {
 	Opened       time.Time `json:"opened"`
 	Updated      time.Time `json:"updated"`
 	Alarms       int       `json:"alarms"`
-	Runs         []RunHead `json:"runs"` // the newest hundred
+	Runs         []RunHead `json:"runs"`         // the newest hundred
 	Containments int       `json:"containments"` // that stand now
 	Waiting      int       `json:"waiting_approvals"`
 }
