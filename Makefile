@@ -46,8 +46,9 @@ format:
 vet:
 	$(GO) vet ./...
 
+# The cache of the linter remembers paths, so each checkout has one.
 lint:
-	$(GO) run $(GOLANGCI) run
+	GOLANGCI_LINT_CACHE=$(CURDIR)/build/lint $(GO) run $(GOLANGCI) run
 
 # Generating must leave the files of the repository as they are.
 generated:

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,7 +25,7 @@ const maxDepth = 64
 // strict reads JSON of requests: no member twice, not too deep. Members that are not known are refused by the schemas of the routes.
 func strict(data []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(data))
-	if err := unique(d, 0); err != nil && err != io.EOF {
+	if err := unique(d, 0); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	return json.Unmarshal(data, into)
