@@ -29,7 +29,7 @@ const (
 
 // alloc makes a block and gives its offset, or 0 if it has no length or the limit is passed.
 func (b *blocks) alloc(n uint64) uint64 {
-	if n == 0 || n > uint64(b.limit) {
+	if n == 0 || n > uint64(b.limit) || !b.room(int(n)) {
 		return 0
 	}
 	return b.adopt(make([]byte, n))
@@ -37,19 +37,21 @@ func (b *blocks) alloc(n uint64) uint64 {
 
 // put makes a block of a copy of data.
 func (b *blocks) put(data []byte) uint64 {
-	if len(data) == 0 {
+	if len(data) == 0 || !b.room(len(data)) {
 		return 0
 	}
 	return b.adopt(slices.Clone(data))
 }
 
+// room says whether a block of n bytes is within the limit. It is asked before anything is made: a guest may try for nothing all day.
+func (b *blocks) room(n int) bool { return b.bytes+int64(n)+blockOverhead <= b.limit }
+
 // adopt makes data a block; the caller does not touch it any more.
 func (b *blocks) adopt(data []byte) uint64 {
-	charge := int64(len(data)) + blockOverhead
-	if len(data) == 0 || b.bytes+charge > b.limit {
+	if len(data) == 0 || !b.room(len(data)) {
 		return 0
 	}
-	b.bytes += charge
+	b.bytes += int64(len(data)) + blockOverhead
 	if b.dead > 64 && b.dead > len(b.list)/2 {
 		b.list = slices.DeleteFunc(b.list, func(x block) bool { return !x.live })
 		b.dead, b.last = 0, 0

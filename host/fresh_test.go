@@ -40,7 +40,7 @@ func TestCallsAreAlike(t *testing.T) {
 			case 20:
 				mustRun(t, h, host.Invocation{Bundle: b, Action: "crash"})
 			case 40:
-				mustRun(t, h, host.Invocation{Bundle: b, Action: "recurse"})
+				mustRun(t, h, host.Invocation{Bundle: b, Action: "exit"})
 			default:
 				mustRun(t, h, echo(i))
 			}
