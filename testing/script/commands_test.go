@@ -173,7 +173,7 @@ func timelineCommand(ts *testscript.TestScript, neg bool, args []string) {
 //	lab panos free IP…           wait until none of them is
 //	lab panos now [IP…]          exactly these are blocked at this moment
 //	lab panos registers IP N     an address was in N requests to block it
-//	lab panos stalled            wait until a call hangs by a fault
+//	lab panos|virustotal stalled wait until a call hangs by a fault
 //	lab smtp to ADDRESS…         exactly these got mail so far, sorted; an address that got two stands there twice
 //	lab smtp|sink count N        wait until N mails, or requests, have come
 //	lab NAME fault JSON          arm a fault, as the control page of a simulator takes it
@@ -194,6 +194,8 @@ func (s *scene) labCommand(ts *testscript.TestScript, args []string) error {
 		return same("blocked", s.blocked(), args[2:])
 	case "panos stalled":
 		return hung(ctx, s.lab.PANOS.Server)
+	case "virustotal stalled":
+		return hung(ctx, s.lab.VirusTotal.Server)
 	case "panos registers":
 		if got := strconv.Itoa(s.lab.PANOS.Count(args[2]).Register); got != args[3] {
 			return fmt.Errorf("%s was registered %s times, want %s", args[2], got, args[3])
