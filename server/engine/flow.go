@@ -185,13 +185,12 @@ func (p *planner) proceedLoop(x *execution, s scope, st *runbook.Step, state *in
 		return
 	}
 	loop := st.Foreach
-	broken := state.Broken > 0 && loop.OnItemError != runbook.OnErrorContinue
-	for state.Next < state.Total && len(state.Active) < max(loop.Concurrency, 1) && !broken && !x.run.Cancel && p.broken == nil {
+	broken := func() bool { return state.Broken > 0 && loop.OnItemError != runbook.OnErrorContinue }
+	for state.Next < state.Total && len(state.Active) < max(loop.Concurrency, 1) && !broken() && !x.run.Cancel && p.broken == nil {
 		i := state.Next
 		item := p.itemScope(s, loop, state, i)
 		p.start(x, item, loop.Body, incident.Item(state.Path, i), x.scopeVars(item))
 		p.cut()
-		broken = state.Broken > 0 && loop.OnItemError != runbook.OnErrorContinue
 	}
 	for _, i := range slices.Sorted(maps.Keys(state.Active)) {
 		if child := x.run.Steps[incident.Item(state.Path, i)]; child != nil && !child.Status.Ended() {
@@ -202,7 +201,7 @@ func (p *planner) proceedLoop(x *execution, s scope, st *runbook.Step, state *in
 	case len(state.Active) > 0:
 	case x.run.Cancel:
 		p.done(x, state.Path, incident.StepFinished{Status: incident.Cancelled})
-	case broken:
+	case broken(): // asked again: the last item may have failed just now
 		first := x.run.Steps[state.FirstBad]
 		fault := *stepFault(first)
 		fault.Where = orElse(fault.Where, state.FirstBad)

@@ -116,6 +116,15 @@ runbooks:
     inputs: {ip: {type: string}}
     steps: [{id: l, uses: trial/look@1, with: {ip: "${{ inputs.ip }}"}}]
     outputs: {it: "${{ steps.l.ip }}"}`, incident.Succeeded, "one/l=succeeded one/deeper/l=succeeded two=succeeded", "7 77"},
+		{"loop over a call whose last item fails", nil, `
+steps:
+  - {id: each, foreach: "${{ ['good', 'bad'] }}", as: ip, call: inner, with: {ip: "${{ ip }}"}}
+  - {id: after, set: 1}
+runbooks:
+  inner:
+    inputs: {ip: {type: string}}
+    steps: [{id: l, uses: trial/look@1, with: {ip: "${{ inputs.ip }}"}}]`,
+			incident.Failed, "each[0]=succeeded each[1]=failed each=failed after=never began", "good bad"},
 		{"call that fails", nil, `
 steps:
   - {id: one, call: inner}
