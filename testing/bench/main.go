@@ -84,12 +84,18 @@ func measure(ctx context.Context, s settings) error {
 	if err := oneAlarm(ctx, server, to); err != nil {
 		return err
 	}
-	for _, part := range []func(context.Context, settings, *riposte, *process, *sink) error{latency, throughput, ingest} {
-		if err := part(ctx, s, server, plain, to); err != nil {
-			return err
-		}
+	if err := latency(ctx, s, server, plain, to); err != nil {
+		return err
 	}
-	return nil
+	if err := throughput(ctx, s, server, plain, to); err != nil {
+		return err
+	}
+	fresh, err := startRiposte(s.binary, filepath.Join(dir, "third"), to.url()) // the memory of a burst, not that of what came before
+	if err != nil {
+		return err
+	}
+	defer fresh.stop()
+	return ingest(ctx, s, fresh)
 }
 
 // row prints one figure.

@@ -87,7 +87,7 @@ func throughput(ctx context.Context, s settings, r *riposte, plain *process, to 
 }
 
 // ingest sends alarms that no rule wants, as fast as the socket takes them, until the last is on disk.
-func ingest(ctx context.Context, s settings, r *riposte, _ *process, _ *sink) error {
+func ingest(ctx context.Context, s settings, r *riposte) error {
 	stored := func() (int64, error) { return r.metric("riposte_alarms_unmatched_total") }
 	before, err := stored()
 	if err != nil {
@@ -126,6 +126,6 @@ func ingest(ctx context.Context, s settings, r *riposte, _ *process, _ *sink) er
 	}
 	took := time.Since(began)
 	row("durable ingest without an action, CEF over one TCP connection", fmt.Sprintf("%.0f/s", float64(s.burst)/took.Seconds()), fmt.Sprintf("%d alarms", s.burst))
-	row("resident memory, highest", fmt.Sprintf("%d MB", r.peak()>>20), "after the burst")
+	row("resident memory, highest", fmt.Sprintf("%d MB", r.peak()>>20), fmt.Sprintf("after the burst %d MB, %d MB of them no mapped file", r.rss()>>20, r.anon()>>20))
 	return nil
 }

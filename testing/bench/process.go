@@ -169,6 +169,7 @@ func (r *riposte) status(name string) int64 {
 }
 
 func (r *riposte) rss() int64  { return r.status("VmRSS") }
+func (r *riposte) anon() int64 { return r.status("RssAnon") } // of it what is no mapped file: the kernel cannot take it back
 func (r *riposte) peak() int64 { return r.status("VmHWM") }
 
 // cpu is the processor time that the server has used (proc_pid_stat(5), fields 14 and 15, in hundredths of a second).
