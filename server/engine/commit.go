@@ -133,17 +133,18 @@ func (e *Engine) submit(c []part, done func(error)) {
 		}
 	}
 	e.store.Submit(e.ctx, ops, func(err error) {
+		result := err
 		for _, pt := range c {
 			if pt.l != nil {
-				if failure := e.answered(pt, err); err == nil {
-					err = failure
+				if failure := e.answered(pt, err); result == nil { // each part was stored, or none: what one of them meets says nothing of the next
+					result = failure
 				}
 			}
 		}
 		if err == nil {
 			e.changed.wake()
 		}
-		done(err)
+		done(result)
 	})
 }
 

@@ -48,6 +48,7 @@ func (p *planner) execution(r *incident.Run) (*execution, *abi.Fault) {
 		return nil, &abi.Fault{Kind: abi.Internal, Message: err.Error()}
 	}
 	p.l.execs[r.ID] = x
+	p.move(r.ID) // what is in flight has no owner yet
 	return x, nil
 }
 

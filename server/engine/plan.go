@@ -23,7 +23,7 @@ type planner struct {
 	ops     []journal.Op
 	launch  []start
 	touched []*execution    // runs that were planned
-	moved   map[string]bool // runs with facts in this plan
+	moved   map[string]bool // runs to plan: with facts in this plan, or that were not in memory before it
 	cuts    []int           // numbers of facts after which the plan may be divided into several commits
 	opened  bool            // the incident begins with this change
 	broken  error
@@ -60,10 +60,7 @@ func (p *planner) append(f journal.Fact, data any) {
 	}
 	p.facts = append(p.facts, f)
 	if f.Run != "" {
-		if p.moved == nil {
-			p.moved = map[string]bool{}
-		}
-		p.moved[f.Run] = true
+		p.move(f.Run)
 	}
 }
 
@@ -86,6 +83,14 @@ func (p *planner) advance() error {
 		}
 	}
 	return p.broken
+}
+
+// move marks a run as one to plan.
+func (p *planner) move(run string) {
+	if p.moved == nil {
+		p.moved = map[string]bool{}
+	}
+	p.moved[run] = true
 }
 
 // due says whether a run has to be planned although no fact of it is new.
