@@ -27,8 +27,8 @@ func check(id string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// cef is an alarm as LogPoint would send it.
-func cef(id, name string) string {
+// line is an alarm as LogPoint would send it.
+func line(id, name string) string {
 	return fmt.Sprintf("<129>Nov 21 12:00:00 bench CEF:0|Bench|Bench|1|%s|%s|8|externalId=%s src=10.1.2.3 dst=203.0.113.7 spt=49152 dpt=443 in=1024 out=4096 cs1Label=check cs1=%s msg=one alarm among many, with a text of usual length",
 		"100", name, id, check(id))
 }
@@ -164,7 +164,7 @@ func paced(ctx context.Context, s settings, send sender, to *sink) ([]time.Durat
 		id := nextID()
 		ch := to.expect(id)
 		began := time.Now()
-		if err := send(cef(id, "bench action")); err != nil {
+		if err := send(line(id, "bench action")); err != nil {
 			return nil, err
 		}
 		at, err := wait(ctx, ch)
@@ -194,7 +194,7 @@ func closed(ctx context.Context, flight, count int, connect func() (sender, func
 			for err == nil && left.Add(-1) >= 0 {
 				id := nextID()
 				ch := to.expect(id)
-				if err = send(cef(id, "bench action")); err == nil {
+				if err = send(line(id, "bench action")); err == nil {
 					_, err = wait(ctx, ch)
 				}
 			}

@@ -54,6 +54,9 @@ func measure(ctx context.Context, s settings) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	if err := parser(); err != nil {
+		return fmt.Errorf("CEF: %w", err)
+	}
 	to, err := newSink()
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 func oneAlarm(ctx context.Context, r *riposte, to *sink) error {
 	id := nextID()
 	ch := to.expect(id)
-	if err := overHTTP(r)(cef(id, "bench action")); err != nil {
+	if err := overHTTP(r)(line(id, "bench action")); err != nil {
 		return err
 	}
 	_, err := wait(ctx, ch)
@@ -101,14 +101,14 @@ func ingest(ctx context.Context, s settings, r *riposte) error {
 	w := bufio.NewWriterSize(conn, 1<<16)
 	began := time.Now()
 	for range s.burst {
-		if _, err := w.WriteString(cef(nextID(), "nobody wants this") + "\n"); err != nil {
+		if _, err := w.WriteString(line(nextID(), "nobody wants this") + "\n"); err != nil {
 			return err
 		}
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if err := overHTTP(r)(cef(nextID(), "nobody wants this")); err != nil { // is on disk after everything that was read before it
+	if err := overHTTP(r)(line(nextID(), "nobody wants this")); err != nil { // is on disk after everything that was read before it
 		return err
 	}
 	for {
