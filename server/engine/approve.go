@@ -30,7 +30,7 @@ func (p *planner) ask(x *execution, st *runbook.Step, path string, vars map[stri
 			return
 		}
 	}
-	raw, err := encodeValue(show)
+	raw, err := json.Marshal(show)
 	if err != nil {
 		p.fail(x, path, evalFault("show", err))
 		return
@@ -241,5 +241,3 @@ func digest(parts ...string) string {
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
-
-func encodeValue(v any) (json.RawMessage, error) { return json.Marshal(v) }

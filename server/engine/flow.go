@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -162,7 +163,7 @@ func (p *planner) startLoop(x *execution, st *runbook.Step, path string, vars ma
 	}
 	d := incident.StepStarted{Kind: "foreach"}
 	for _, item := range items {
-		raw, err := encodeValue(item)
+		raw, err := json.Marshal(item)
 		if err != nil {
 			p.fail(x, path, evalFault("foreach", err))
 			return
@@ -172,7 +173,7 @@ func (p *planner) startLoop(x *execution, st *runbook.Step, path string, vars ma
 	p.emit(incident.FactStepStarted, x.run.ID, path, d)
 	if len(items) > st.Foreach.Limit {
 		title := fmt.Sprintf("%s has %d items, more than its limit of %d. Go on with all of them?", st.ID, len(items), st.Foreach.Limit)
-		show, _ := encodeValue(d.Items)
+		show, _ := json.Marshal(d.Items)
 		p.emitApproval(x, path, incident.Approval{Title: title, Show: show, Subject: p.subject(x, path, map[string]any{"items": d.Items})})
 	}
 }

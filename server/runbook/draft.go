@@ -300,7 +300,7 @@ func (d *drafter) misplaced(s *draft) {
 		{"with", s.doc.With, hasWith, "uses or call"},
 		{"connector", s.doc.Connector, acts, "uses"},
 		{"retry", s.doc.Retry, acts, "uses"},
-		{"timeout", s.doc.Timeout, hasWith, "uses or call"},
+		{"timeout", s.doc.Timeout, acts, "uses"},
 		{"cache", s.doc.Cache, acts, "uses"},
 		{"ttl", s.doc.TTL, acts, "uses"},
 		{"verify", s.doc.Verify, acts, "uses"},
