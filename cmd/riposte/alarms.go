@@ -221,7 +221,7 @@ func showExplanations(w *tabwriter.Writer, list []api.Explanation) {
 			fmt.Fprintf(w, "  warning\t%s\n", warning)
 		}
 		flat := map[string]string{}
-		flatten("", a.Fields, flat)
+		flatten("", a.Fields(), flat)
 		for _, name := range sortedKeys(flat) {
 			fmt.Fprintf(w, "  %s\t%s\n", name, flat[name])
 		}

@@ -15,8 +15,7 @@ const Prefix = "al-"
 // MaxRaw is the greatest length of Alarm.Raw in bytes; what is longer was cut, which is noted in Parse.Warnings.
 const MaxRaw = 1 << 20
 
-// Alarm is one alarm. Fields is nested by ECS name ("source" → "ip") and holds only string, int64, float64, bool, []any of
-// strings, and map[string]any; each known field (see Fields) has its registered type. Nobody changes an alarm after intake.
+// Alarm is one alarm. A Builder makes it; its fields are read by Get, Fields and Doc. Nobody changes an alarm after intake.
 type Alarm struct {
 	UID      string
 	Received time.Time
@@ -24,7 +23,10 @@ type Alarm struct {
 	Severity Severity
 	Parse    Parse
 	Raw      string
-	Fields   map[string]any
+
+	values []value // of known fields, each once, in the order in which they came
+	ext    texts
+	labels texts // ext.labels
 }
 
 // Source names the door that an alarm came through.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -143,8 +144,8 @@ func TestFirstWins(t *testing.T) {
 	b.Custom("cs3Label", "alone")
 	a := b.Build(alarm.CEF)
 	want := map[string]any{"labels": map[string]any{"labels": "b"}, "cs2": "a", "cs3Label": "alone"}
-	if !reflect.DeepEqual(a.Fields["ext"], want) || a.Parse.Clean {
-		t.Errorf("%v, %q", a.Fields["ext"], a.Parse.Warnings)
+	if !reflect.DeepEqual(a.Fields()["ext"], want) || a.Parse.Clean {
+		t.Errorf("%v, %q", a.Fields()["ext"], a.Parse.Warnings)
 	}
 }
 
@@ -157,7 +158,7 @@ func TestBounds(t *testing.T) {
 		b.Warn("%d", i)
 	}
 	a := b.Build(alarm.CEF)
-	ext := a.Fields["ext"].(map[string]any)
+	ext := a.Fields()["ext"].(map[string]any)
 	if len(ext) > alarm.MaxExt+1 || len(ext["labels"].(map[string]any)) > alarm.MaxExt {
 		t.Errorf("%d keys", len(ext))
 	}
@@ -170,20 +171,56 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-func sample() *alarm.Alarm {
-	return &alarm.Alarm{UID: alarm.NewUID(now), Received: now, Intake: alarm.Intake{Source: alarm.HTTP, Peer: "192.0.2.1"},
-		Severity: alarm.SeverityOfScore(80), Parse: alarm.Parse{Format: alarm.JSON, Warnings: []string{"a \"quoted\" <word>"}},
-		Raw: "räw\x00\n\u2028", Fields: map[string]any{
-			"source":      map[string]any{"ip": "10.0.0.1", "port": int64(49822), "geo": map[string]any{"location": map[string]any{"lat": float64(48)}}},
-			"destination": map[string]any{"ip": "203.0.113.9"},
-			"tls":         map[string]any{"established": true},
-			"tags":        []any{"a", "b"},
-			"ext":         map[string]any{"a.b": "dotted", "labels": map[string]any{"Rule.Name": "x"}},
-		}}
+func sample(t *testing.T) *alarm.Alarm {
+	b := alarm.NewBuilder(now, alarm.Intake{Source: alarm.HTTP, Peer: "192.0.2.1"}, "räw\x00\n\u2028")
+	b.Warn("a \"quoted\" <word>")
+	b.Severity(alarm.SeverityOfScore(80))
+	for path, value := range map[string]any{"source.ip": "10.0.0.1", "source.port": int64(49822), "source.geo.location.lat": float64(48),
+		"destination.ip": "203.0.113.9", "tls.established": true, "tags": []any{"a", "b"}} {
+		b.Set(field(t, path), value)
+	}
+	b.Ext("a.b", "dotted")
+	b.Label("Rule.Name", "x")
+	return b.Build(alarm.JSON)
+}
+
+func TestFieldsAreNested(t *testing.T) {
+	want := map[string]any{
+		"source":      map[string]any{"ip": "10.0.0.1", "port": int64(49822), "geo": map[string]any{"location": map[string]any{"lat": float64(48)}}},
+		"destination": map[string]any{"ip": "203.0.113.9"},
+		"tls":         map[string]any{"established": true},
+		"tags":        []any{"a", "b"},
+		"ext":         map[string]any{"a.b": "dotted", "labels": map[string]any{"Rule.Name": "x"}},
+	}
+	if got := sample(t).Fields(); !reflect.DeepEqual(got, want) {
+		t.Errorf("%v", got)
+	}
+	b := alarm.NewBuilder(now, alarm.Intake{}, "")
+	for path, value := range map[string]any{"source.ip": int64(1), "source.port": "1", "source.geo.location.lat": int64(1), "tls.established": "true",
+		"tags": []any{1}} {
+		b.Set(field(t, path), value)
+	}
+	if got := b.Build(alarm.JSON).Fields(); len(got) != 0 {
+		t.Errorf("values of other types were put: %v", got)
+	}
+}
+
+// Many keys are found by another way than few.
+func TestManyKeys(t *testing.T) {
+	b := alarm.NewBuilder(now, alarm.Intake{}, "")
+	for i := range 100 {
+		b.Ext("key"+strconv.Itoa(i), strconv.Itoa(i))
+	}
+	b.Ext("key7", "again")
+	b.Ext("key93", "93")
+	a := b.Build(alarm.JSON)
+	if ext := a.Fields()["ext"].(map[string]any); len(ext) != 100 || ext["key7"] != "7" || ext["key93"] != "93" || len(a.Parse.Warnings) != 1 {
+		t.Errorf("%d keys, %q", len(ext), a.Parse.Warnings)
+	}
 }
 
 func TestRoundTrip(t *testing.T) {
-	a := sample()
+	a := sample(t)
 	text, err := json.Marshal(a)
 	if err != nil {
 		t.Fatal(err)
@@ -192,8 +229,8 @@ func TestRoundTrip(t *testing.T) {
 	if err := json.Unmarshal(text, &b); err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(*a, b) {
-		t.Errorf("\n%#v\n%#v", *a, b)
+	if !reflect.DeepEqual(a.Doc(), b.Doc()) || a.Received != b.Received {
+		t.Errorf("\n%v\n%v", a.Doc(), b.Doc())
 	}
 	for _, broken := range []string{`{`, `[]`, `{"source":{"port":1.5}}`, `{"received":"soon"}`, `{"source":{"bytes":1e99}}`} {
 		if err := json.Unmarshal([]byte(broken), &b); err == nil {
@@ -203,7 +240,7 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func TestGet(t *testing.T) {
-	a := sample()
+	a := sample(t)
 	for path, want := range map[string]any{"source.ip": "10.0.0.1", "severity.score": int64(80), "intake.peer": "192.0.2.1", "ext.a.b": "dotted",
 		"ext.labels.Rule.Name": "x", "uid": a.UID, "parse.clean": false} {
 		if got, ok := a.Get(path); !ok || got != want {
@@ -218,12 +255,16 @@ func TestGet(t *testing.T) {
 }
 
 func TestFingerprint(t *testing.T) {
-	a, b := sample(), sample()
+	a, b := sample(t), sample(t)
 	by := []string{"source.ip", "destination.ip", "source.port"}
 	if f := a.Fingerprint(by); len(f) != 32 || f != b.Fingerprint([]string{"source.port", "destination.ip", "source.ip", "source.ip"}) {
 		t.Errorf("equal alarms differ: %s", f)
 	}
-	b.Fields["source"].(map[string]any)["port"] = int64(1)
+	other := alarm.NewBuilder(now, alarm.Intake{}, "")
+	for path, value := range map[string]any{"source.ip": "10.0.0.1", "destination.ip": "203.0.113.9", "source.port": int64(1)} {
+		other.Set(field(t, path), value)
+	}
+	b = other.Build(alarm.JSON)
 	if a.Fingerprint(by) == b.Fingerprint(by) {
 		t.Error("different alarms are equal")
 	}

@@ -19,22 +19,11 @@ const (
 // warning; the first value of a field or key wins, even if that was empty or broken, so that a later one that was smuggled in
 // cannot take its place; everything odd becomes a warning; and the alarm is bounded, whatever the message holds.
 type Builder struct {
-	alarm   *Alarm
-	seen    [maxFields / 64]uint64
-	objects []held
-	first   [12]held // what objects begins with
-	ext     map[string]any
-	labels  map[string]any
-	blank   map[string]struct{} // keys of ext that came first without a value
-	named   []custom            // "…Label" keys, in their order
-	more    int                 // warnings beyond MaxWarnings
-	full    bool                // ext had no room for a key
-}
-
-// held is an object of the registry that the alarm has.
-type held struct {
-	at     int
-	fields map[string]any
+	alarm *Alarm
+	seen  [maxFields / 64]uint64
+	named []custom // "…Label" keys, in their order
+	more  int      // warnings beyond MaxWarnings
+	full  bool     // ext had no room for a key
 }
 
 // custom is the key "<base>Label" with its text.
@@ -42,10 +31,8 @@ type custom struct{ base, text string }
 
 // NewBuilder begins an alarm that was received now; it gives it a UID and the unknown severity.
 func NewBuilder(now time.Time, in Intake, raw string) *Builder {
-	b := &Builder{alarm: &Alarm{UID: NewUID(now), Received: now.UTC(), Intake: in, Raw: raw,
-		Severity: Severity{Name: Unknown}, Fields: make(map[string]any, 12)}}
-	b.objects = append(b.first[:0], held{0, b.alarm.Fields})
-	return b
+	return &Builder{alarm: &Alarm{UID: NewUID(now), Received: now.UTC(), Intake: in, Raw: raw,
+		Severity: Severity{Name: Unknown}, values: make([]value, 0, 20)}}
 }
 
 // Received is the time that the alarm was begun with.
@@ -84,7 +71,7 @@ func (b *Builder) Text(f *Field, key, text string) {
 	if text == "" {
 		return
 	}
-	v, odd, err := typed(f.Kind, text, b.alarm.Received)
+	v, odd, err := typed(f, text, b.alarm.Received)
 	if err != nil {
 		b.Warn("%s: %s is %v; kept as ext.%s", clip(key), Quote(text), err, clip(key))
 		b.Ext(key, text)
@@ -93,66 +80,43 @@ func (b *Builder) Text(f *Field, key, text string) {
 	if odd != "" {
 		b.Warn("%s: %s", clip(key), odd)
 	}
-	b.put(f, v)
+	b.put(v)
 }
 
 // Typed sets a known field from a text, and tells why it cannot, instead of keeping the text elsewhere. It is for decoders that asked
 // Seen.
 func (b *Builder) Typed(f *Field, text string) error {
-	v, odd, err := typed(f.Kind, text, b.alarm.Received)
+	v, odd, err := typed(f, text, b.alarm.Received)
 	if err != nil {
 		return err
 	}
 	if odd != "" {
 		b.Warn("%s: %s", f.Path, odd)
 	}
-	b.put(f, v)
+	b.put(v)
 	return nil
 }
 
-// Set puts a value of the field's Go type, whatever was there before. It is for decoders that asked Seen.
-func (b *Builder) Set(f *Field, v any) { b.put(f, v) }
+// Set puts a value of the field's Go type, see Kind; of any other it puts nothing. It is for callers that asked Seen.
+func (b *Builder) Set(f *Field, plain any) {
+	if v, ok := valueOf(f, plain); ok {
+		b.put(v)
+	}
+}
 
 // List puts the values of a field of kind List; see Set.
-func (b *Builder) List(f *Field, values []string) {
-	list := make([]any, len(values))
-	for i, v := range values {
-		list[i] = v
-	}
-	b.put(f, list)
-}
+func (b *Builder) List(f *Field, values []string) { b.put(value{field: f, list: values}) }
 
 // again notes a further value of a field. One that differs makes the alarm doubtful: nobody can tell which is the sender's own.
 func (b *Builder) again(f *Field, key, text string) {
-	if held, ok := b.find(f.object)[f.leaf]; ok && fmt.Sprint(held) == text {
+	if v := b.alarm.find(f); v != nil && fmt.Sprint(v.plain()) == text {
 		return
 	}
 	b.Warn("%s: given again as %s; the first value stays", clip(key), Quote(text))
 }
 
-func (b *Builder) put(f *Field, v any) { b.object(f.object)[f.leaf] = v }
-
-// find gives an object that the alarm has already, or nil.
-func (b *Builder) find(at int) map[string]any {
-	for i := range b.objects {
-		if b.objects[i].at == at {
-			return b.objects[i].fields
-		}
-	}
-	return nil
-}
-
-// object gives an object, and makes it if need be.
-func (b *Builder) object(at int) map[string]any {
-	if fields := b.find(at); fields != nil {
-		return fields
-	}
-	o := registry.objects[at]
-	fields := make(map[string]any, 4)
-	b.object(o.parent)[o.name] = fields
-	b.objects = append(b.objects, held{at, fields})
-	return fields
-}
+// put keeps the value of a field that has none.
+func (b *Builder) put(v value) { b.alarm.values = append(b.alarm.values, v) }
 
 // Ext keeps a text under ext.<key>; the first one stays. The key "labels" is a label, since ext.labels is their object.
 func (b *Builder) Ext(key, text string) {
@@ -160,64 +124,39 @@ func (b *Builder) Ext(key, text string) {
 		b.Label(key, text)
 		return
 	}
-	if held, ok := b.ext[key]; ok {
-		if held != text {
-			b.Warn("%s: given again as %s; the first value stays", clip(key), Quote(text))
-		}
-		return
-	}
-	if _, ok := b.blank[key]; ok {
-		if text != "" {
-			b.Warn("%s: given again as %s; the first, empty, value stays", clip(key), Quote(text))
-		}
-		return
-	}
-	if !b.room(b.ext, key) {
-		return
-	}
-	if text == "" {
-		if b.blank == nil {
-			b.blank = map[string]struct{}{}
-		}
-		if len(b.blank) < MaxExt {
-			b.blank[key] = struct{}{}
-		}
-		return
-	}
-	if b.ext == nil {
-		b.ext = make(map[string]any, 4)
-	}
-	b.ext[key] = text
+	b.keep(&b.alarm.ext, key, text)
 }
 
-// room warns once when a key finds no place.
-func (b *Builder) room(m map[string]any, key string) bool {
-	if len(m) < MaxExt && len(key) <= MaxKey {
-		return true
+// keep adds a key to ext or to its labels, unless it is there, and tells whether it did.
+func (b *Builder) keep(t *texts, key, text string) bool {
+	if at := t.find(key); at >= 0 {
+		name := clip(key)
+		if t == &b.alarm.labels {
+			name = "label " + Quote(key)
+		}
+		switch first := t.pairs[at].text; {
+		case first == text:
+		case first == "":
+			b.Warn("%s: given again as %s; the first, empty, value stays", name, Quote(text))
+		default:
+			b.Warn("%s: given again as %s; the first value stays", name, Quote(text))
+		}
+		return false
 	}
-	if !b.full {
-		b.full = true
-		b.Warn("more than %d keys, or a key of more than %d bytes: the rest is in raw only", MaxExt, MaxKey)
+	if len(t.pairs) >= MaxExt || len(key) > MaxKey { // say so once
+		if !b.full {
+			b.full = true
+			b.Warn("more than %d keys, or a key of more than %d bytes: the rest is in raw only", MaxExt, MaxKey)
+		}
+		return false
 	}
-	return false
+	t.add(key, text)
+	return true
 }
 
 // Label keeps a text under ext.labels.<label>; the first one stays, and it tells whether this was the first.
 func (b *Builder) Label(label, text string) bool {
-	if held, ok := b.labels[label]; ok {
-		if held != text {
-			b.Warn("label %s: given again as %s; the first value stays", Quote(label), Quote(text))
-		}
-		return false
-	}
-	if !b.room(b.labels, label) {
-		return false
-	}
-	if b.labels == nil {
-		b.labels = make(map[string]any, 4)
-	}
-	b.labels[label] = text
-	return true
+	return b.keep(&b.alarm.labels, label, text)
 }
 
 // Custom keeps a key that is no known field: "<base>Label" gives a name to the key <base>, which Build then moves to
@@ -241,25 +180,14 @@ func (b *Builder) Custom(key, text string) {
 
 // Build ends the alarm as parsed in this format.
 func (b *Builder) Build(format Format) *Alarm {
+	ext := &b.alarm.ext
 	for _, c := range b.named {
-		value, ok := b.ext[c.base].(string)
-		switch _, blank := b.blank[c.base]; {
-		case ok && c.text != "":
-			if b.Label(c.text, value) {
-				delete(b.ext, c.base)
-			}
-		case !ok && !blank:
+		switch at := ext.find(c.base); {
+		case at < 0:
 			b.Ext(c.base+"Label", c.text)
+		case c.text != "" && ext.pairs[at].text != "" && b.Label(c.text, ext.pairs[at].text):
+			ext.clear(at)
 		}
-	}
-	if b.labels != nil {
-		if b.ext == nil {
-			b.ext = make(map[string]any, 1)
-		}
-		b.ext["labels"] = b.labels
-	}
-	if len(b.ext) > 0 {
-		b.alarm.Fields["ext"] = b.ext
 	}
 	if b.more > 0 {
 		b.alarm.Parse.Warnings = append(b.alarm.Parse.Warnings, fmt.Sprintf("and %d more", b.more))

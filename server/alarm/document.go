@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -14,12 +15,40 @@ import (
 	"time"
 )
 
+// Fields are what the alarm says, without the envelope: nested by ECS name ("source" → "ip"), and holding only string, int64, float64,
+// bool, []any of strings, and map[string]any. Each known field has its registered type. The result is the caller's own.
+func (a *Alarm) Fields() map[string]any {
+	doc := make(map[string]any, 16) // with room for the envelope
+	var objects [maxObjects]map[string]any
+	objects[0] = doc
+	for i := range a.values {
+		v := &a.values[i]
+		objectAt(&objects, v.field.object)[v.field.leaf] = v.plain()
+	}
+	if a.ext.held+a.labels.held > 0 {
+		ext := a.ext.plain()
+		if a.labels.held > 0 {
+			ext["labels"] = a.labels.plain()
+		}
+		doc["ext"] = ext
+	}
+	return doc
+}
+
+// objectAt gives an object of the registry, and makes it and those around it if need be.
+func objectAt(objects *[maxObjects]map[string]any, at int) map[string]any {
+	if objects[at] == nil {
+		o := registry.objects[at]
+		objects[at] = make(map[string]any, 4)
+		objectAt(objects, o.parent)[o.name] = objects[at]
+	}
+	return objects[at]
+}
+
 // Doc is the alarm as one document: its fields at the top, and beside them the envelope: uid, received, severity{name,score},
-// parse{format,clean,warnings,error}, raw, intake{source,peer}. The nested objects are the alarm's own: do not change them.
-// schemas/alarm.schema.json describes it.
+// parse{format,clean,warnings,error}, raw, intake{source,peer}. The result is the caller's own. schemas/alarm.schema.json describes it.
 func (a *Alarm) Doc() map[string]any {
-	doc := make(map[string]any, len(a.Fields)+6)
-	maps.Copy(doc, a.Fields)
+	doc := a.Fields()
 	warnings := make([]any, len(a.Parse.Warnings))
 	for i, w := range a.Parse.Warnings {
 		warnings[i] = w
@@ -40,11 +69,13 @@ func (a *Alarm) Doc() map[string]any {
 // Get finds a value by its dotted path in the document: "source.ip", "severity.name", "ext.labels.Rule". What stands behind "ext."
 // or "ext.labels." is one key, dots and all.
 func (a *Alarm) Get(path string) (any, bool) {
-	head, _, _ := strings.Cut(path, ".")
-	doc := a.Fields
-	if Reserved(head) && head != "ext" {
-		doc = a.Doc()
+	if f, ok := Lookup(path); ok {
+		if v := a.find(f); v != nil {
+			return v.plain(), true
+		}
+		return nil, false
 	}
+	doc := a.Doc()
 	for {
 		if v, ok := doc[path]; ok {
 			return v, true
@@ -115,37 +146,64 @@ func (a *Alarm) UnmarshalJSON(data []byte) error {
 	if err := decoder.Decode(&fields); err != nil {
 		return fmt.Errorf("alarm: %w", err)
 	}
-	maps.DeleteFunc(fields, func(name string, _ any) bool { return Reserved(name) && name != "ext" })
-	if err := restore(fields, ""); err != nil {
-		return err
-	}
 	if len(envelope.Parse.Warnings) == 0 {
 		envelope.Parse.Warnings = nil
 	}
 	*a = Alarm{UID: envelope.UID, Received: envelope.Received, Intake: Intake(envelope.Intake),
-		Severity: Severity(envelope.Severity), Parse: Parse(envelope.Parse), Raw: envelope.Raw, Fields: fields}
+		Severity: Severity(envelope.Severity), Parse: Parse(envelope.Parse), Raw: envelope.Raw}
+	ext, _ := fields["ext"].(map[string]any)
+	labels, _ := ext["labels"].(map[string]any)
+	maps.DeleteFunc(fields, func(name string, _ any) bool { return Reserved(name) })
+	delete(ext, "labels")
+	if err := a.restore(fields, ""); err != nil {
+		return err
+	}
+	return errors.Join(a.ext.restore(ext, "ext."), a.labels.restore(labels, "ext.labels."))
+}
+
+// restore takes the values of a decoded document.
+func (a *Alarm) restore(object map[string]any, prefix string) error {
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		path, plain := prefix+name, object[name]
+		if inner, ok := plain.(map[string]any); ok {
+			if err := a.restore(inner, path+"."); err != nil {
+				return err
+			}
+			continue
+		}
+		f, ok := Lookup(path)
+		if !ok { // it was known when the alarm was stored
+			a.ext.add(path, fmt.Sprint(plain))
+			continue
+		}
+		if number, ok := plain.(json.Number); ok {
+			var err error
+			if f.Kind == Number {
+				plain, err = number.Float64()
+			} else {
+				plain, err = number.Int64()
+			}
+			if err != nil {
+				return fmt.Errorf("alarm: %s: %w", path, err)
+			}
+		}
+		v, ok := valueOf(f, plain)
+		if !ok {
+			return fmt.Errorf("alarm: %s has a value of another type", path)
+		}
+		a.values = append(a.values, v)
+	}
 	return nil
 }
 
-// restore gives the numbers of a decoded document their Go types.
-func restore(m map[string]any, prefix string) error {
-	for name, v := range m {
-		switch v := v.(type) {
-		case map[string]any:
-			if err := restore(v, prefix+name+"."); err != nil {
-				return err
-			}
-		case json.Number:
-			var err error
-			if f, ok := Lookup(prefix + name); ok && f.Kind == Number {
-				m[name], err = v.Float64()
-			} else {
-				m[name], err = v.Int64()
-			}
-			if err != nil {
-				return fmt.Errorf("alarm: %s%s: %w", prefix, name, err)
-			}
+// restore takes the texts of a decoded document.
+func (t *texts) restore(object map[string]any, prefix string) error {
+	for _, key := range slices.Sorted(maps.Keys(object)) {
+		text, ok := object[key].(string)
+		if !ok {
+			return fmt.Errorf("alarm: %s%s is no text", prefix, key)
 		}
+		t.add(key, text)
 	}
 	return nil
 }

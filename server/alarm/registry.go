@@ -38,8 +38,11 @@ type object struct {
 	parent int
 }
 
-// maxFields bounds the set that a Builder keeps; a test holds the registry to it.
-const maxFields = 256
+// Bounds of what a Builder and Alarm.Fields keep; a test holds the registry to them.
+const (
+	maxFields  = 256
+	maxObjects = 128
+)
 
 type index struct {
 	fields  []Field

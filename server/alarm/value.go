@@ -11,56 +11,60 @@ import (
 )
 
 // typed turns text into the value of a field. odd is empty, or says what had to be guessed; err says what was expected.
-func typed(kind Kind, text string, now time.Time) (v any, odd string, err error) {
-	switch kind {
+func typed(f *Field, text string, now time.Time) (v value, odd string, err error) {
+	v.field = f
+	switch kind := f.Kind; kind {
 	case Integer, Port:
 		n, err := strconv.ParseInt(text, 10, 64)
 		switch {
 		case kind == Port && (err != nil || n < 0 || n > 65535):
-			return nil, "", errors.New("no port from 0 to 65535")
+			return v, "", errors.New("no port from 0 to 65535")
 		case err != nil || n < 0:
-			return nil, "", errors.New("no whole number that is zero or greater")
+			return v, "", errors.New("no whole number that is zero or greater")
 		}
-		return n, "", nil
+		v.bits = uint64(n)
 	case Number:
 		x, err := strconv.ParseFloat(text, 64)
 		if err != nil || math.IsInf(x, 0) || math.IsNaN(x) {
-			return nil, "", errors.New("no number")
+			return v, "", errors.New("no number")
 		}
-		return x, "", nil
+		v.bits = math.Float64bits(x)
 	case Bool:
 		switch strings.ToLower(text) {
 		case "true", "yes", "1":
-			return true, "", nil
+			v.bits = 1
 		case "false", "no", "0":
-			return false, "", nil
+		default:
+			return v, "", errors.New("neither true nor false")
 		}
-		return nil, "", errors.New("neither true nor false")
 	case IP:
 		ip, odd, ok := address(text)
 		if !ok {
-			return nil, "", errors.New("no IP address")
+			return v, "", errors.New("no IP address")
 		}
-		return ip, odd, nil
+		v.text = ip
+		return v, odd, nil
 	case MAC:
 		mac, ok := hardware(text)
 		if !ok {
-			return nil, "", errors.New("no MAC address")
+			return v, "", errors.New("no MAC address")
 		}
-		return mac, "", nil
+		v.text = mac
 	case Time:
 		t, odd, ok := ParseTime(text, now)
 		if !ok {
-			return nil, "", errors.New("no time (RFC 3339, milliseconds since 1970, or MMM dd yyyy HH:mm:ss)")
+			return v, "", errors.New("no time (RFC 3339, milliseconds since 1970, or MMM dd yyyy HH:mm:ss)")
 		}
-		return stamp(t), odd, nil
+		v.text = stamp(t)
+		return v, odd, nil
 	case Lower:
-		return strings.ToLower(text), "", nil
+		v.text = strings.ToLower(text)
 	case List:
-		return []any{text}, "", nil
+		v.list = []string{text}
 	default:
-		return text, "", nil
+		v.text = text
 	}
+	return v, "", nil
 }
 
 // stamp writes a time as alarms carry it.

@@ -56,7 +56,8 @@ func (e *Engine) accept(ctx context.Context, a *alarm.Alarm, ops []journal.Op, d
 		e.store.Submit(ctx, append(ops, e.alarmOps(rec, prefixUnparsed)...), done)
 		return
 	}
-	matches := e.match(ctx, rec)
+	doc := a.Doc()
+	matches := e.match(ctx, rec, doc)
 	if len(matches) == 0 {
 		e.Stats.Unmatched.Add(1)
 		rec.State = AlarmUnmatched
@@ -76,12 +77,12 @@ func (e *Engine) accept(ctx context.Context, a *alarm.Alarm, ops []journal.Op, d
 		})
 		return
 	}
-	e.open(rec, matches, ops, done)
+	e.open(rec, doc, matches, ops, done)
 }
 
 // match asks the rules; one that cannot be evaluated is noted and hides nothing of the others.
-func (e *Engine) match(ctx context.Context, rec *AlarmRecord) []rule.Match {
-	matches, warnings := e.content.Rules.Match(ctx, rec.Alarm.Doc())
+func (e *Engine) match(ctx context.Context, rec *AlarmRecord, doc map[string]any) []rule.Match {
+	matches, warnings := e.content.Rules.Match(ctx, doc)
 	for _, w := range warnings {
 		e.Stats.RuleErrors.Add(1)
 		rec.Warnings = append(rec.Warnings, w.Error())
@@ -116,7 +117,7 @@ func (e *Engine) alarmOps(rec *AlarmRecord, index string) []journal.Op {
 
 // open opens or joins an incident for each match, in one commit with the alarm and ops. It holds a token of e.runs, which the first run that
 // begins takes over.
-func (e *Engine) open(rec *AlarmRecord, matches []rule.Match, ops []journal.Op, done func(error)) {
+func (e *Engine) open(rec *AlarmRecord, doc map[string]any, matches []rule.Match, ops []journal.Op, done func(error)) {
 	e.acceptMu.Lock()
 	defer e.acceptMu.Unlock()
 	slot := true
@@ -126,7 +127,6 @@ func (e *Engine) open(rec *AlarmRecord, matches []rule.Match, ops []journal.Op, 
 		}
 	}()
 	rec.State = AlarmMatched
-	doc := rec.Alarm.Doc()
 	var plans []*planner
 	var failed error
 	for i := range matches {
@@ -391,12 +391,13 @@ func (b *backlog) one(ctx context.Context, uid string, done func(error)) {
 		return
 	}
 	rec.Rules, rec.Warnings = nil, nil
-	matches := b.e.match(ctx, rec)
+	doc := rec.Alarm.Doc()
+	matches := b.e.match(ctx, rec, doc)
 	if len(matches) == 0 { // the rules changed since
 		<-b.e.runs
 		rec.State = AlarmUnmatched
 		b.e.store.Submit(ctx, append(b.e.alarmOps(rec, ""), remove), done)
 		return
 	}
-	b.e.open(rec, matches, []journal.Op{remove}, done)
+	b.e.open(rec, doc, matches, []journal.Op{remove}, done)
 }
