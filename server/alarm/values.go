@@ -103,14 +103,6 @@ func (t *texts) find(key string) int {
 	return -1
 }
 
-// get gives the text of a key.
-func (t *texts) get(key string) (string, bool) {
-	if i := t.find(key); i >= 0 && t.pairs[i].text != "" {
-		return t.pairs[i].text, true
-	}
-	return "", false
-}
-
 // add appends a key that is not there yet.
 func (t *texts) add(key, text string) {
 	if t.pairs == nil {
