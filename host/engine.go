@@ -116,7 +116,7 @@ func (e *engine) instantiateDoors(ctx context.Context) error {
 // hostFunction answers fn: the handle of a request in, that of a reply out.
 func hostFunction(fn string) function {
 	return func(ctx context.Context, g *guest, _ api.Module, stack []uint64) {
-		if g.session == nil {
+		if g.calls == nil {
 			g.askedTooEarly = true
 			stack[0] = 0
 			return
@@ -125,7 +125,7 @@ func hostFunction(fn string) function {
 		if !ok {
 			g.stop(abi.Trap, fn+": the handle of the request is not that of a block")
 		}
-		stack[0] = g.give(g.session.Call(ctx, fn, request))
+		stack[0] = g.give(g.calls.Call(ctx, fn, request))
 	}
 }
 

@@ -105,7 +105,7 @@ func extismDoor(d door) {
 	for name, level := range map[string]string{"log_debug": "debug", "log_info": "info", "log_warn": "warn", "log_error": "error"} {
 		d.export(name, types(i64), nil, func(ctx context.Context, g *guest, _ api.Module, stack []uint64) {
 			if raw, err := json.Marshal(abi.LogEntry{Level: level, Message: g.text(stack[0])}); err == nil {
-				g.session.Call(ctx, "log.write", raw)
+				g.calls.Call(ctx, "log.write", raw)
 			}
 		})
 	}
@@ -117,7 +117,7 @@ func extismDoor(d door) {
 // setting gives a setting of the connector as text; one that is no string as JSON.
 func (g *guest) setting(name string) string {
 	var settings map[string]json.RawMessage
-	if err := json.Unmarshal(g.session.GuestSettings(), &settings); err != nil {
+	if err := json.Unmarshal(g.settings, &settings); err != nil {
 		return ""
 	}
 	var text string
@@ -201,7 +201,7 @@ func (g *guest) fetchUnder(ctx context.Context, call abi.HTTPRequest) (abi.HTTPR
 		return response, abi.NewFault(abi.Invalid, err.Error(), "")
 	}
 	var reply abi.Reply
-	if err := json.Unmarshal(g.session.Call(ctx, "http.fetch", raw), &reply); err != nil {
+	if err := json.Unmarshal(g.calls.Call(ctx, "http.fetch", raw), &reply); err != nil {
 		return response, abi.AsFault(err)
 	}
 	if reply.Fault != nil {

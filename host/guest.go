@@ -13,115 +13,52 @@ import (
 
 	"github.com/tetratelabs/wazero/sys"
 
-	"github.com/riposte-soar/riposte/host/bundle"
-	"github.com/riposte-soar/riposte/host/hostcall"
-	"github.com/riposte-soar/riposte/host/tape"
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
 // guest is the state of one invocation: what the host functions work on.
 type guest struct {
-	bundle  *bundle.Bundle
-	action  string
-	limits  limits
-	session *hostcall.Session
-	ctx     context.Context // of the invocation, for what the engine calls without one
-	memory  memoryStats
-	blocks  blocks
-	fuel    fuel
-	clock   clock
-	random  io.Reader
-	said    speech
+	task
+	ctx    context.Context // of the invocation, for what the engine calls without one
+	memory memoryStats
+	blocks blocks
+	fuel   fuel
+	clock  clock
+	random io.Reader
+	said   speech
 
-	input     []byte
 	inputAt   uint64 // block of the input
 	output    []byte
 	outputAt  uint64
 	errorAt   uint64
 	variables map[string][]byte
 	http      lastResponse
-	replay    bool // strict: nothing is performed, and nothing waited for
 	// askedTooEarly is set when a host function was called while the module was initialised.
 	askedTooEarly bool
+}
+
+func newGuest(t task) *guest {
+	g := &guest{task: t, blocks: blocks{limit: t.limits.memory}, fuel: newFuel(t.limits.fuel), random: newRandom(t.seed), clock: clock{start: t.start, calls: t.calls}}
+	g.inputAt = g.blocks.put(t.input)
+	return g
 }
 
 // guestKey finds the guest in the context of a host function's call.
 type guestKey struct{}
 
-// newGuest opens the session, completes the head of the tape and writes the input.
-func (h *Host) newGuest(ctx context.Context, in Invocation, l limits) (*guest, *abi.Fault) {
-	session, fault := hostcall.NewSession(hostcall.SessionOptions{ID: in.ID, Key: in.Key, Namespace: in.Connector, Manifest: &in.Bundle.Manifest,
-		Action: in.Action, Settings: orObject(in.Settings), Grant: in.Grant, Services: h.options.Services, Tape: in.Tape, MaxCalls: l.hostCalls})
-	if fault != nil {
-		return nil, fault
-	}
-	g := &guest{bundle: in.Bundle, action: in.Action, limits: l, session: session, replay: tape.Strict(in.Tape),
-		blocks: blocks{limit: l.memory}, fuel: newFuel(l.fuel)}
-	if fault := g.begin(ctx, in); fault != nil {
-		session.Close()
-		return nil, fault
-	}
-	return g, nil
-}
-
-// begin makes the input. An invocation that goes on from a tape gets the identity, the time and the seed that it had at first, so that it
-// sees the same.
-func (g *guest) begin(ctx context.Context, in Invocation) *abi.Fault {
-	head := tape.Header{Invocation: in.ID, Seed: seedOf(in), Start: in.Now}
-	recorded, document := recordedHead(in.Tape)
-	if recorded != nil {
-		head = *recorded
-	}
-	g.random, g.clock = newRandom(head.Seed), clock{start: head.Start, session: g.session}
-	call := abi.Call{Action: in.Action, Parameters: orObject(in.Parameters), Settings: g.session.GuestSettings(), Context: abi.Context{
-		Invocation: head.Invocation, Incident: in.Incident, Run: in.Run, Step: in.Step, Now: head.Start, Deadline: g.limits.timeout.Milliseconds()}}
-	raw, err := json.Marshal(call)
-	if err != nil {
-		return abi.NewFault(abi.Invalid, "the input is not JSON: "+err.Error(), "")
-	}
-	if int64(len(raw)) > g.limits.input {
-		return abi.NewFault(abi.TooLarge, fmt.Sprintf("parameters and settings have %d bytes, at most %d are possible", len(raw), g.limits.input), "")
-	}
-	if g.replay {
-		raw = document // the limits of this host, which are part of it, may be others
-	}
-	g.input = raw
-	if g.bundle.Extism() {
-		g.input = call.Parameters
-	}
-	g.inputAt = g.blocks.put(g.input)
-	if recorded != nil || in.Tape == nil {
-		return nil
-	}
-	g.session.Describe(ctx, &head)
-	head.Module, head.Meter, head.Input = in.Bundle.Digest, EngineVersion(), tape.Digest(raw)
-	entry := tape.Entry{Kind: tape.HeaderKind, Header: &head}
-	head.Document = entry.NewBody(raw)
-	if err := in.Tape.Append(entry, false); err != nil {
-		return abi.AsFault(err)
-	}
-	return nil
-}
-
-func recordedHead(log tape.Log) (*tape.Header, []byte) {
-	if log == nil {
-		return nil, nil
-	}
-	return tape.HeaderOf(log.Recorded())
-}
-
-// run calls the action in an instance, and reads what it left.
-func (g *guest) run(ctx context.Context, m *loadedModule) Outcome {
+// run calls the action of a task in an instance.
+func (m *loadedModule) run(ctx context.Context, t task) ending {
+	g := newGuest(t)
 	ctx = context.WithValue(ctx, guestKey{}, g)
 	g.ctx = ctx
+	var e ending
 	began := time.Now()
-	var setup time.Duration
 	code, err := func() (uint64, error) {
 		i, err := m.begin(ctx, g)
 		if err != nil {
 			return 0, err
 		}
-		setup = time.Since(began)
+		e.setup = time.Since(began)
 		result, err := i.action(g.action).Call(ctx)
 		g.fuel.settle(i.module)
 		g.memory = i.memory.stats
@@ -131,26 +68,17 @@ func (g *guest) run(ctx context.Context, m *loadedModule) Outcome {
 		}
 		return result[0], nil
 	}()
-	out := Outcome{Emissions: g.session.Emissions(), Logs: g.session.Logs()}
-	out.Output, out.Fault = g.result(ctx, uint32(code), err)
-	if err != nil && out.Fault != nil {
-		out.Stack = stackOf(err)
-		if len(out.Stack) > 0 && out.Fault.Where == "" {
-			out.Fault.Where = out.Stack[0]
-		}
+	e.memory, e.fuel = g.memory.peak, g.fuel.used
+	e.output, e.fault = g.result(ctx, uint32(code), err)
+	e.said = g.said.entries()
+	if err != nil {
+		e.stack = stackOf(err)
 	}
-	if out.Fault != nil {
-		out.Logs = append(out.Logs[:len(out.Logs):len(out.Logs)], g.said.entries()...)
-	}
-	out.Stats = Stats{Setup: setup, HostCalls: g.session.Calls(), Memory: g.memory.peak, Fuel: g.fuel.used}
-	return out
+	return e
 }
 
 // result reads what the action left, or finds out why it left nothing.
 func (g *guest) result(ctx context.Context, code uint32, err error) (json.RawMessage, *abi.Fault) {
-	if f := g.session.Fault(); f != nil {
-		return nil, f
-	}
 	var exit *sys.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == 0 {
 		err = nil
@@ -161,15 +89,7 @@ func (g *guest) result(ctx context.Context, code uint32, err error) (json.RawMes
 	if int64(len(g.output)) > g.limits.output {
 		return nil, abi.NewFault(abi.Limit, fmt.Sprintf("the result has %d bytes, at most %d are possible", len(g.output), g.limits.output), "")
 	}
-	output, fault := g.decode(code)
-	if fault != nil {
-		return nil, fault
-	}
-	if f := g.bundle.CheckResult(g.action, output); f != nil {
-		f.Kind, f.Message = abi.Trap, "the plugin gave a result that breaks its own schema: "+f.Message
-		return nil, f
-	}
-	return output, nil
+	return g.decode(code)
 }
 
 // decode takes the output apart.

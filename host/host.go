@@ -216,12 +216,16 @@ func (h *Host) Run(ctx context.Context, in Invocation) (Outcome, error) {
 	limits := h.limits(in, action)
 	ctx, cancel := context.WithTimeout(ctx, limits.timeout)
 	defer cancel()
-	g, fault := h.newGuest(ctx, in, limits)
+	session, fault := h.openSession(in, limits)
 	if fault != nil {
 		return Outcome{Fault: fault}, nil
 	}
-	defer g.session.Close()
-	outcome := g.run(ctx, loaded)
+	defer session.Close()
+	task, fault := newTask(ctx, in, limits, session)
+	if fault != nil {
+		return Outcome{Fault: fault}, nil
+	}
+	outcome := task.conclude(session, loaded.run(ctx, task))
 	outcome.Stats.Wall = time.Since(began)
 	return outcome, nil
 }

@@ -240,8 +240,7 @@ func (e *engine) capture(ctx context.Context, code wazero.CompiledModule, global
 
 // imageGuest is the guest that a module is initialised for.
 func imageGuest(b *bundle.Bundle, memory int64) *guest {
-	return &guest{bundle: b, fuel: newFuel(snapshot.DefaultFuel), limits: limits{memory: memory}, blocks: blocks{limit: memory}, random: newRandom(0),
-		clock: clock{start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}}
+	return newGuest(task{bundle: b, limits: limits{memory: memory, fuel: snapshot.DefaultFuel}, start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
 }
 
 // captureTime bounds the initialisation of a module.

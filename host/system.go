@@ -14,7 +14,6 @@ import (
 
 	"github.com/tetratelabs/wazero/api"
 
-	"github.com/riposte-soar/riposte/host/hostcall"
 	"github.com/riposte-soar/riposte/host/meter"
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
@@ -22,18 +21,18 @@ import (
 // clock is the guest's time. It stands still but for what host calls and sleeps took, and a microsecond for each look at it, so that it is
 // the same in every run over the same tape.
 type clock struct {
-	start   time.Time
-	session *hostcall.Session // nil while an image is made
-	own     time.Duration
-	before  time.Duration // what the image's clock had counted: a guest's time never goes back
+	start  time.Time
+	calls  dispatcher // nil while an image is made
+	own    time.Duration
+	before time.Duration // what the image's clock had counted: a guest's time never goes back
 }
 
 func (c *clock) elapsed() time.Duration {
 	c.own += time.Microsecond
-	if c.session == nil {
+	if c.calls == nil {
 		return c.own
 	}
-	return c.own + c.session.Elapsed()
+	return c.own + c.calls.Elapsed()
 }
 
 func (c *clock) wall() (sec int64, nsec int32) {
