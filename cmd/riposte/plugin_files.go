@@ -2,24 +2,9 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-
-	"github.com/riposte-soar/riposte/pdk/abi"
 )
-
-// readBounded reads a file that may have at most limit bytes.
-func readBounded(name string, limit int64) ([]byte, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > limit {
-		return nil, abi.NewFault(abi.TooLarge, fmt.Sprintf("%s has %d KiB, at most %d are possible", name, info.Size()>>10, limit>>10), "")
-	}
-	return os.ReadFile(name)
-}
 
 // writeWhole writes a file so that it is there whole, or as it was before.
 func writeWhole(name string, content []byte, mode os.FileMode) error {

@@ -16,6 +16,7 @@ import (
 	"github.com/riposte-soar/riposte/host/bundle"
 	"github.com/riposte-soar/riposte/host/trust"
 	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/plugins/author"
 	"github.com/riposte-soar/riposte/server"
 )
 
@@ -45,7 +46,7 @@ func obtain(ctx context.Context, from string) (file, signature []byte, err error
 	if ref, ok := strings.CutPrefix(from, ociPrefix); ok {
 		return fetchArtifact(ctx, ref)
 	}
-	if file, err = readBounded(from, bundle.MaxBytes); err != nil {
+	if file, err = author.ReadBounded(from, bundle.MaxBytes); err != nil {
 		return nil, nil, err
 	}
 	if exists(from + server.SignatureSuffix) {

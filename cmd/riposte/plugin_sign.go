@@ -16,6 +16,7 @@ import (
 	"github.com/riposte-soar/riposte/host/bundle"
 	"github.com/riposte-soar/riposte/host/trust"
 	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/plugins/author"
 	"github.com/riposte-soar/riposte/server"
 )
 
@@ -73,7 +74,7 @@ func signCommand(c *client) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		text, err := readBounded(key, trust.MaxSignature)
+		text, err := author.ReadBounded(key, trust.MaxSignature)
 		if err != nil {
 			return err
 		}
@@ -139,7 +140,7 @@ func verifyCommand(c *client) *cobra.Command {
 
 func verifyWith(key string, b *bundle.Bundle, signature []byte) error {
 	if exists(key) {
-		text, err := readBounded(key, trust.MaxSignature)
+		text, err := author.ReadBounded(key, trust.MaxSignature)
 		if err != nil {
 			return err
 		}
@@ -183,7 +184,7 @@ func inspectCommand(c *client) *cobra.Command {
 		if err := site.read(cmd); err != nil {
 			return err
 		}
-		file, err := readBounded(args[0], bundle.MaxBytes)
+		file, err := author.ReadBounded(args[0], bundle.MaxBytes)
 		if err != nil {
 			return err
 		}

@@ -6,11 +6,10 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -18,15 +17,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/riposte-soar/riposte/host/bundle"
-	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/plugins/author"
 )
 
 func main() {
@@ -40,24 +37,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-}
-
-// languages knows how each language is compiled: by name, the command line that writes the module to the path out.
-var languages = map[string]struct {
-	// tool is what must be on the machine.
-	tool string
-	// inputs are folders and files, besides the plugin's own, that the module is made of.
-	inputs  []string
-	compile func(folder, out string) *exec.Cmd
-}{
-	"go": {"go", []string{"pdk/abi", "pdk/go", "plugins/geoip/countries", "plugins/whois/registry", "go.mod", "go.sum"}, compileGo},
-}
-
-func compileGo(folder, out string) *exec.Cmd {
-	// The names of functions stay in (-w without -s): they are what a guest's stack is made of, and take 2 %.
-	c := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-w -buildid=", "-o", out, "./"+folder)
-	c.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=", "GOWASM=", "CGO_ENABLED=0")
-	return c
 }
 
 // build makes the plugins of these names, or all. It goes on after a failure, and reports all of them.
@@ -96,32 +75,21 @@ func build(progress io.Writer, out string, names []string) error {
 func buildOne(folder, out string) (string, error) {
 	name := filepath.Base(folder)
 	file := filepath.Join(folder, "plugin.yaml")
-	text, err := os.ReadFile(file)
+	_, head, err := author.ReadManifest(file)
 	if err != nil {
-		return "", err
-	}
-	manifest, err := bundle.ManifestFromYAML(text, file)
-	if err != nil {
-		return "", err
-	}
-	var head abi.Manifest
-	if err := json.Unmarshal(manifest, &head); err != nil {
 		return "", err
 	}
 	if head.Plugin != name {
 		return "", fmt.Errorf("%s names the plugin %q, but its folder is %s", file, head.Plugin, folder)
 	}
-	if len(head.Languages) == 0 {
-		return "", fmt.Errorf("%s: languages is missing: for example languages: [go]", file)
+	language, err := author.LanguageOf(head, file)
+	if err != nil {
+		return "", err
 	}
-	language, ok := languages[head.Languages[0]]
-	if !ok {
-		return "skipped: this tool cannot compile " + head.Languages[0] + " yet", nil
+	if err := language.Missing(); err != nil {
+		return "skipped: " + err.Error(), nil
 	}
-	if _, err := exec.LookPath(language.tool); err != nil {
-		return "skipped: " + language.tool + " is not installed", nil
-	}
-	sum, err := digestOf(append([]string{folder}, language.inputs...))
+	sum, err := digestOf(append([]string{folder}, language.Sources...))
 	if err != nil {
 		return "", err
 	}
@@ -131,51 +99,29 @@ func buildOne(folder, out string) (string, error) {
 			return "up to date", nil
 		}
 	}
-	size, err := compile(language.compile, folder, target, manifest)
+	p, err := author.Build(context.Background(), folder, author.Options{Bare: true})
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("built, %d KiB", size>>10), os.WriteFile(marker, []byte(sum), 0o644)
-}
-
-// compile makes the module, packs the manifest into it, checks the package and writes it.
-func compile(command func(folder, out string) *exec.Cmd, folder, target string, manifest []byte) (int, error) {
-	scratch, err := os.MkdirTemp("", "plugin-*")
-	if err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(scratch)
-	raw := filepath.Join(scratch, "module.wasm")
-	var said bytes.Buffer
-	c := command(folder, raw)
-	c.Stdout, c.Stderr = &said, &said
-	if err := c.Run(); err != nil {
-		return 0, fmt.Errorf("%s: %w\n%s", strings.Join(c.Args, " "), err, said.String())
-	}
-	module, err := os.ReadFile(raw)
-	if err != nil {
-		return 0, err
-	}
-	packed, err := bundle.Pack(module, manifest)
-	if err != nil {
-		return 0, err
-	}
-	if _, err := bundle.Open(packed); err != nil {
-		return 0, err
-	}
 	part := target + ".part"
-	if err := os.WriteFile(part, packed, 0o644); err != nil {
-		return 0, err
+	if err := os.WriteFile(part, p.File, 0o644); err != nil {
+		return "", err
 	}
-	return len(packed), os.Rename(part, target)
+	if err := os.Rename(part, target); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("built, %d KiB", p.Size>>10), os.WriteFile(marker, []byte(sum), 0o644)
 }
 
-// digestOf hashes files by name and content, tests excepted.
+// digestOf hashes files by name and content, tests and their folders excepted.
 func digestOf(paths []string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, cmp.Or(os.Getenv("GOTOOLCHAIN"), "local"), runtime.Version())
 	for _, path := range paths {
 		err := filepath.WalkDir(path, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && entry.IsDir() && entry.Name() == "tests" {
+				return fs.SkipDir
+			}
 			if err != nil || entry.IsDir() || strings.HasSuffix(path, "_test.go") {
 				return err
 			}

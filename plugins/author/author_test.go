@@ -1,0 +1,128 @@
+package author_test
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/plugins/author"
+)
+
+// TestNewPluginBuilds makes a plugin in each language outside of the repository, and builds it twice to the same bytes.
+func TestNewPluginBuilds(t *testing.T) {
+	for _, l := range author.Languages() {
+		t.Run(l.Name, func(t *testing.T) {
+			if err := l.Missing(); err != nil {
+				t.Skip("NOT TESTED: ", err)
+			}
+			dir := filepath.Join(t.TempDir(), "acme-list")
+			files, err := author.New(dir, "acme-list", l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := author.New(dir, "acme-list", l); err == nil || abi.AsFault(err).Kind != abi.Conflict {
+				t.Errorf("a second plugin in the same folder gave %v", err)
+			}
+			for _, name := range files {
+				text, err := fs.ReadFile(os.DirFS(dir), name)
+				if err != nil || strings.HasSuffix(name, ".tmpl") || !strings.HasPrefix(name, author.KitFolder) && bytes.Contains(text, []byte("{{.")) {
+					t.Errorf("%s: %v\n%s", name, err, text)
+				}
+			}
+			var first []byte
+			for range 2 {
+				p, err := author.Build(t.Context(), dir, author.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if first != nil && !bytes.Equal(first, p.File) {
+					t.Error("two builds differ")
+				}
+				if first = p.File; p.Name() != "acme-list@0.1.0" {
+					t.Errorf("made %s", p.Name())
+				}
+			}
+		})
+	}
+}
+
+func TestUnitTestsOfTheGoTemplate(t *testing.T) {
+	l, err := author.Find("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "x")
+	if _, err := author.New(dir, "x", l); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("go", "test", "./...")
+	c.Dir = dir
+	c.Env = append(os.Environ(), "GOFLAGS=", "GOPROXY=off")
+	if said, err := c.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, said)
+	}
+}
+
+func TestWhatIsWrongIsNamed(t *testing.T) {
+	l, err := author.Find("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"", "Acme", "a b", "-a", "a-", "../a", strings.Repeat("a", 65)} {
+		if _, err := author.New(t.TempDir(), name, l); err == nil || abi.AsFault(err).Kind != abi.Invalid {
+			t.Errorf("the name %q gave %v", name, err)
+		}
+	}
+	if _, err := author.Find("cobol"); err == nil || !strings.Contains(err.Error(), "go") {
+		t.Errorf("an unknown language gave %v", err)
+	}
+	l.Tools = []author.Tool{{Name: "no-such-compiler", Get: "install it"}}
+	if err := l.Missing(); err == nil || !strings.Contains(err.Error(), "no-such-compiler") || abi.AsFault(err).Hint != "install it" {
+		t.Errorf("a missing compiler gave %v", err)
+	}
+}
+
+func TestErrorsOfABuildNameTheLine(t *testing.T) {
+	l, err := author.Find("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "x")
+	if _, err := author.New(dir, "x", l); err != nil {
+		t.Fatal(err)
+	}
+	replace := func(file, old, with string) (undo func()) {
+		file = filepath.Join(dir, file)
+		text, err := os.ReadFile(file)
+		if err != nil || !strings.Contains(string(text), old) {
+			t.Fatalf("%v: %s does not hold %q", err, file, old)
+		}
+		if err := os.WriteFile(file, []byte(strings.Replace(string(text), old, with, 1)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return func() {
+			if err := os.WriteFile(file, text, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, test := range []struct{ file, old, with, want string }{
+		{"main.go", "p.IP)", "p.IPP)", "main.go:30:68: p.IPP undefined"},
+		{"main.go", "//go:wasmexport look-up", "//go:wasmexport lookup", "look-up"},
+		{"plugin.yaml", "kind: enrich", "kind: enrcih", "plugin.yaml:27:11"},
+		{"plugin.yaml", "languages: [go]", "languages: [cobol]", `no kit for the language "cobol"`},
+		{"plugin.yaml", "languages: [go]", "", "plugin.yaml: invalid: languages is missing"},
+		{"plugin.yaml", "kind: http", "kind: dns", "plugin.yaml:"},
+	} {
+		undo := replace(test.file, test.old, test.with)
+		if _, err := author.Build(t.Context(), dir, author.Options{}); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s with %q: got %v, want %q", test.file, test.with, err, test.want)
+		}
+		undo()
+	}
+}
