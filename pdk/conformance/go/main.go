@@ -365,7 +365,7 @@ func exportRecurse() int32 {
 }
 
 //go:noinline
-func deeper(n int) int { return n + deeper(n+1) }
+func deeper(n int) int { return n + deeper(n+1) } //nolint:staticcheck // that it never ends is what it is for
 
 //go:wasmexport devour
 func exportDevour() int32 {
