@@ -53,15 +53,19 @@ func (s *Store) Submit(ctx context.Context, ops []journal.Op, done func(error)) 
 	}
 	for _, part := range r.parts {
 		part.seal()
-		if err := s.enqueue(ctx, part); err != nil {
-			s.janitor.add(r.refs...)
-			go done(err)
-			return
+		if r.err = s.enqueue(ctx, part); r.err != nil {
+			break
 		}
 	}
-	if err := s.enqueue(ctx, r); err != nil {
+	err := s.enqueue(ctx, r)
+	if err == nil {
+		return
+	}
+	// It is answered in its turn all the same: nobody hears of a refusal before he hears what became of his earlier requests.
+	r.err, r.room, r.writes, r.parts = cmp.Or(r.err, err), 0, nil, nil
+	if !s.queue.put(r) {
 		s.janitor.add(r.refs...)
-		go done(err)
+		go done(r.err)
 	}
 }
 

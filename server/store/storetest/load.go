@@ -78,6 +78,34 @@ func order(t *testing.T, b *bench) {
 	}
 }
 
+// A request that is refused at once, since its context has ended, is answered after those before it too: who hears of a refusal takes what he
+// submitted later for lost, and what he submitted earlier for stored.
+func refusedInOrder(t *testing.T, b *bench) {
+	const n = 2000
+	type answer struct {
+		at  int
+		err error
+	}
+	got := make(chan answer, n)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for i := range n {
+		if i == n/2 {
+			cancel()
+		}
+		b.Submit(ctx, []journal.Op{put(fmt.Sprintf("%06d", i), make([]byte, 512))}, func(err error) { got <- answer{i, err} })
+	}
+	for i := range n {
+		a := <-got
+		if a.at != i {
+			t.Fatalf("done of commit %d was called as number %d", a.at, i)
+		}
+		if refused := a.err != nil; refused != (i >= n/2) {
+			t.Fatalf("commit %d: %v", i, a.err)
+		}
+	}
+}
+
 func nested(t *testing.T, b *bench) {
 	finished := make(chan error)
 	var next func(i int, err error)

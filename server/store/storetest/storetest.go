@@ -25,6 +25,7 @@ func Exercise(t *testing.T, open func(dir string) journal.Store) {
 		"last change of a key wins":         lastWins,
 		"commits are seen whole":            atomicity,
 		"done is called in order":           order,
+		"refusals are answered in order":    refusedInOrder,
 		"done may submit":                   nested,
 		"writers do not lose each other":    concurrentWriters,
 		"scans agree with a sorted map":     scans,
