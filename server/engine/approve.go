@@ -177,7 +177,7 @@ func (p *planner) subject(x *execution, path string, more map[string]any) json.R
 
 func (p *planner) actionSubject(x *execution, path string, act *incident.ActionStarted) json.RawMessage {
 	more := map[string]any{"plugin": act.Plugin, "action": act.Action, "module": act.Module, "connector": act.Connector,
-		"parameters": act.Parameters, "targets": act.Targets, "ttl_seconds": int64(act.TTL / time.Second), "inverse": p.inverse(act, nil)}
+		"parameters": act.Parameters, "targets": act.Targets, "ttl_seconds": int64(act.TTL / time.Second), "inverse": p.e.inverse(act, nil)}
 	if c := p.e.content.Connectors[act.Connector]; c != nil {
 		more["connector_digest"] = c.Digest
 	}

@@ -73,7 +73,7 @@ func (p *planner) contain(x *execution, s scope, path string, act *incident.Acti
 // place puts a containment on the record, with what undoes it.
 func (p *planner) place(x *execution, state *incident.Step, act *incident.ActionStarted, output json.RawMessage, status incident.ContainmentState) {
 	c := incident.Containment{ID: childID("CON", p.in.ID, len(p.in.Containments)+1), Incident: p.in.ID, Run: x.run.ID, Step: state.Path, Plugin: act.Plugin,
-		Action: act.Action, Connector: act.Connector, Targets: act.Targets, Placed: p.now, State: status, Inverse: p.inverse(act, output)}
+		Action: act.Action, Connector: act.Connector, Targets: act.Targets, Placed: p.now, State: status, Inverse: p.e.inverse(act, output)}
 	if act.TTL > 0 {
 		expires := p.now.Add(act.TTL)
 		c.Expires = &expires
@@ -83,11 +83,12 @@ func (p *planner) place(x *execution, state *incident.Step, act *incident.Action
 		c.Reason, _ = params["comment"].(string)
 	}
 	p.emit(incident.FactPlaced, "", "", c)
+	p.holdTarget(&c)
 }
 
 // inverse builds what releases a containment, from the manifest.
-func (p *planner) inverse(act *incident.ActionStarted, output json.RawMessage) *incident.Invocation {
-	plugin := p.e.content.Plugins[act.Plugin]
+func (e *Engine) inverse(act *incident.ActionStarted, output json.RawMessage) *incident.Invocation {
+	plugin := e.content.Plugins[act.Plugin]
 	if plugin == nil {
 		return nil
 	}

@@ -345,3 +345,85 @@ func TestContainByHand(t *testing.T) {
 	}
 	r.want(r.ended(run), incident.Succeeded)
 }
+
+// What two incidents have blocked stays blocked until both have let it go.
+func TestSharedContainment(t *testing.T) {
+	simple := testPlugin()
+	block := simple.Manifest.Actions["block"]
+	block.Inverse = &abi.Inverse{Action: "unblock", With: map[string]string{"ip": "{parameters.ip}"}}
+	start := func(t *testing.T, text string) *rig {
+		r := with(t, text)
+		r.content.Plugins["trial"].Manifest.Actions["block"] = block
+		return r
+	}
+	t.Run("the second to be released frees the target", func(t *testing.T) {
+		r := start(t, book(blockAuto))
+		first, second, other := r.run("b", one), r.run("b", one), r.run("b", map[string]any{"ip": "192.0.2.2"})
+		for _, run := range []*incident.Run{first, second, other} {
+			r.contained(run.Incident, incident.Verified)
+		}
+		if err := r.Release("CON-000001-1", "mia"); err != nil {
+			t.Fatal(err)
+		}
+		r.contained(first.Incident, incident.Released)
+		if got := r.actor.called("unblock"); len(got) != 0 {
+			t.Fatalf("%v was unblocked while %s holds it", got, second.Incident)
+		}
+		in, _ := r.Incident(first.Incident)
+		if len(in.Findings) != 1 || !strings.Contains(in.Findings[0].Text, second.Incident+" still holds") {
+			t.Errorf("%+v", in.Findings)
+		}
+		r.restart() // what stands is known after it
+		if err := r.Release("CON-000003-1", "mia"); err != nil {
+			t.Fatal(err)
+		}
+		r.contained(other.Incident, incident.Released)
+		r.advance(time.Hour + time.Second)
+		r.contained(second.Incident, incident.Released)
+		if got := strings.Join(r.actor.called("unblock"), " "); got != "192.0.2.2 192.0.2.1" {
+			t.Errorf("unblocked %s", got)
+		}
+		if n := r.keys(prefixHeld); n != 0 {
+			t.Errorf("%d containments are held for ever", n)
+		}
+	})
+	t.Run("a block waits for the release that is at work", func(t *testing.T) {
+		r := start(t, book(blockAuto))
+		first := r.run("b", one)
+		r.contained(first.Incident, incident.Verified)
+		g := newGate()
+		r.actor.on("unblock", g.answer)
+		if err := r.Release("CON-000001-1", "mia"); err != nil {
+			t.Fatal(err)
+		}
+		<-g.entered
+		second := r.begin("b", one)
+		r.until(IncidentOf(second), "the block is under way", func(in *incident.Incident) bool {
+			s := stepOf(in, second, "block")
+			return s != nil && s.InFlight
+		})
+		if n := len(r.actor.called("block")); n != 1 {
+			t.Errorf("%d blocks while the release is at work", n)
+		}
+		close(g.open)
+		r.want(r.ended(second), incident.Succeeded)
+		r.contained(first.Incident, incident.Released)
+		if got := len(r.actor.called("block")); got != 2 {
+			t.Errorf("%d blocks", got)
+		}
+	})
+	t.Run("a block that fails for certain holds nothing", func(t *testing.T) {
+		r := start(t, book(blockAuto))
+		first := r.run("b", one)
+		r.contained(first.Incident, incident.Verified)
+		r.actor.on("block", failTimes(1, failure(abi.Refused, "no")))
+		r.want(r.run("b", one), incident.Failed)
+		if err := r.Release("CON-000001-1", "mia"); err != nil {
+			t.Fatal(err)
+		}
+		r.contained(first.Incident, incident.Released)
+		if n := len(r.actor.called("unblock")); n != 1 {
+			t.Errorf("%d unblocked", n)
+		}
+	})
+}

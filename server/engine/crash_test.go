@@ -164,6 +164,7 @@ func TestCrashAnywhere(t *testing.T) {
 		}
 		<-crashed
 		r.Stop()
+		r.settled() // what was refused is logged by now
 		r.log.take()
 		r.options.Store = r.store
 		r.restart()
@@ -228,6 +229,7 @@ func TestRefusedCommits(t *testing.T) {
 		}
 		r.want(r.ended("RUN-"+strings.TrimPrefix(id, "INC-")+"-1"), incident.Succeeded)
 		r.Stop()
+		r.settled() // what was refused is logged by now
 		r.log.take()
 	}
 }

@@ -84,6 +84,7 @@ type Engine struct {
 	timers  *timers
 	changed changed
 	hourly  hourly
+	holds   holds
 	kept    sync.Map // keys of runbooks known to be in the store
 
 	stop    context.CancelFunc
@@ -131,6 +132,7 @@ func New(o Options) *Engine {
 	e := &Engine{store: o.Store, runner: o.Runner, content: o.Content, log: o.Log, now: o.Now, alive: map[string]*live{},
 		running: map[string]context.CancelFunc{}, dedupe: map[string]dedupeEntry{}, actions: make(chan struct{}, o.MaxActions), runs: make(chan struct{}, o.MaxRuns), ctx: ctx, stop: stop}
 	e.hourly.placed = map[string][]time.Time{}
+	e.holds = newHolds()
 	e.timers = newTimers(e.now, e.Advance)
 	e.backlog = newBacklog(e)
 	return e

@@ -28,6 +28,7 @@ const (
 	prefixTape     = "t/" // invocation and number → tape.Entry
 	prefixCache    = "x/" // digest of an action with its parameters → cacheEntry
 	prefixEvidence = "e/" // incident and digest → bytes
+	prefixHeld     = "c/" // key of what a containment holds, run and path of its step → id of the containment
 	prefixHour     = "h/" // time and invocation of a containment → names of the guards that count it
 )
 
@@ -107,7 +108,7 @@ func (e *Engine) loadIndexes() error {
 	if err != nil {
 		return fmt.Errorf("read the containments of the last hour: %w", err)
 	}
-	return nil
+	return e.loadHolds()
 }
 
 // hourKey is the key of a containment that began at a time.

@@ -40,6 +40,7 @@ type evidence struct {
 func (e *Engine) launch(l *live, s start) {
 	act := s.step.Current()
 	path, runID, incidentID := s.step.Path, s.run.run.ID, l.id
+	target := e.claimOf(l, s.run.run, path, act)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.stopped {
@@ -55,7 +56,7 @@ func (e *Engine) launch(l *live, s start) {
 	e.working.Go(func() {
 		defer e.Stats.InFlight.Add(-1)
 		defer cancel()
-		out, ok := e.invoke(ctx, incidentID, runID, path, act)
+		out, ok := e.invoke(ctx, incidentID, runID, path, target, act)
 		e.mu.Lock()
 		delete(e.running, act.Invocation)
 		e.mu.Unlock()
@@ -70,10 +71,19 @@ func (e *Engine) launch(l *live, s start) {
 }
 
 // invoke runs the action, when its turn has come. ok is false when the server stopped before it ended.
-func (e *Engine) invoke(ctx context.Context, incidentID, runID, path string, act *incident.ActionStarted) (outcome, bool) {
+func (e *Engine) invoke(ctx context.Context, incidentID, runID, path string, target claim, act *incident.ActionStarted) (outcome, bool) {
 	if ctx.Err() != nil {
 		return outcome{Fault: cancelled()}, e.ctx.Err() == nil
 	}
+	leave, kept, err := e.holds.takeTurn(ctx, target)
+	switch {
+	case err != nil:
+		return outcome{Fault: cancelled()}, e.ctx.Err() == nil
+	case kept != nil:
+		leave()
+		return keptOutcome(act, kept), true
+	}
+	defer leave()
 	select {
 	case e.actions <- struct{}{}:
 		defer func() { <-e.actions }()
@@ -149,6 +159,9 @@ func (p *planner) ended(runID, path string, act *incident.ActionStarted, out out
 		return nil
 	}
 	p.finish(x, st, state, act, out)
+	if act.Kind == abi.Contain && !act.Verify && !state.InFlight && state.Due == nil {
+		p.settleHold(x, path, act)
+	}
 	return nil
 }
 

@@ -180,6 +180,8 @@ func (p *planner) finishRun(r *incident.Run, x *execution, d incident.RunFinishe
 		state := incident.Released
 		if d.Status != incident.Succeeded {
 			state = incident.ReleaseFailed
+		} else if c := p.in.Containment(r.Releases); c != nil {
+			p.freeTarget(c)
 		}
 		p.emit(incident.FactContained, "", "", incident.ContainmentChanged{ID: r.Releases, State: state, Run: r.ID, Fault: d.Fault})
 	}
