@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/riposte-soar/riposte/host/bundle"
@@ -32,7 +34,7 @@ type task struct {
 	settings json.RawMessage // of the connector, without secrets
 	seed     uint64
 	start    time.Time // of the guest's clock
-	replay   bool      // strict: nothing is performed, and nothing waited for
+	replay   bool      // nothing is performed, and nothing waited for
 	calls    dispatcher
 }
 
@@ -62,7 +64,7 @@ func newTask(ctx context.Context, in Invocation, l limits, session *hostcall.Ses
 		head = *recorded
 	}
 	t := task{bundle: in.Bundle, action: in.Action, limits: l, settings: session.GuestSettings(), seed: head.Seed, start: head.Start,
-		replay: tape.Strict(in.Tape), calls: session}
+		replay: tape.ReplayOf(in.Tape) != nil, calls: session}
 	call := abi.Call{Action: in.Action, Parameters: orObject(in.Parameters), Settings: t.settings, Context: abi.Context{
 		Invocation: head.Invocation, Incident: in.Incident, Run: in.Run, Step: in.Step, Now: head.Start, Deadline: l.timeout.Milliseconds()}}
 	raw, err := json.Marshal(call)
@@ -78,6 +80,10 @@ func newTask(ctx context.Context, in Invocation, l limits, session *hostcall.Ses
 	t.input = raw
 	if in.Bundle.Extism() {
 		t.input = call.Parameters
+	}
+	if t.replay {
+		head.Module, head.Meter = in.Bundle.Digest, EngineVersion()
+		tape.ReplayOf(in.Tape).Note(tape.Entry{Kind: tape.HeaderKind, Header: &head})
 	}
 	if recorded != nil || in.Tape == nil {
 		return t, nil
@@ -119,4 +125,29 @@ func (t *task) conclude(session *hostcall.Session, e ending) Outcome {
 		out.Fault.Where = out.Stack[0]
 	}
 	return out
+}
+
+// record puts the outcome on the tape, unless an earlier attempt came to the same. A replay keeps it for itself.
+func (out *Outcome) record(ctx context.Context, log tape.Log, session *hostcall.Session) {
+	o := tape.Outcome{Fuel: out.Stats.Fuel}
+	if f := out.Fault; f == nil {
+		o.Output = tape.Digest(out.Output)
+	} else { // the line of a tape can be written again byte for byte only if its texts are UTF-8
+		kept := *f
+		kept.Message, kept.Hint, kept.Where = strings.ToValidUTF8(f.Message, "�"), strings.ToValidUTF8(f.Hint, "�"), strings.ToValidUTF8(f.Where, "�")
+		o.Fault = &kept
+		stop := ended(ctx)
+		o.Cut = ctx.Err() != nil && f.Kind == stop.Kind && f.Message == stop.Message
+	}
+	o.Logs, o.Emissions = session.Left()
+	entry := tape.Entry{Kind: tape.OutcomeKind, Outcome: &o}
+	replay := tape.ReplayOf(log)
+	switch {
+	case replay != nil:
+		replay.Note(entry)
+	case log != nil && !reflect.DeepEqual(tape.OutcomeOf(log.Recorded()), &o):
+		if err := log.Append(entry, false); err != nil {
+			out.Output, out.Fault = nil, abi.AsFault(err)
+		}
+	}
 }

@@ -1,7 +1,10 @@
 package hostcall
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"hash"
 	"slices"
 	"strings"
 
@@ -23,12 +26,32 @@ type Emission struct {
 	abi.Emission
 }
 
-// output is what the guest leaves behind besides its result. It is not on the tape: a replay makes it again.
+// output is what the guest leaves behind besides its result. On the tape are only digests: a replay makes it again.
 type output struct {
-	logs          []abi.LogEntry
-	logBytes      int
-	emissions     []Emission
-	evidenceBytes int
+	logged, emitted trail
+	logs            []abi.LogEntry
+	logBytes        int
+	emissions       []Emission
+	evidenceBytes   int
+}
+
+// trail is a running digest of requests as the guest made them: a replay, which has no secrets, could not redact them.
+type trail struct{ sum hash.Hash }
+
+func (t *trail) add(fn string, request []byte) {
+	if t.sum == nil {
+		t.sum = sha256.New()
+	}
+	fmt.Fprintf(t.sum, "%s %d\n", fn, len(request))
+	t.sum.Write(request)
+}
+
+// digest is empty for no requests.
+func (t *trail) digest() string {
+	if t.sum == nil {
+		return ""
+	}
+	return "sha256:" + hex.EncodeToString(t.sum.Sum(nil))
 }
 
 // take carries out log.write and emit.*, which need no capability.
@@ -36,8 +59,10 @@ func (s *Session) take(fn string, request []byte) []byte {
 	var fault *abi.Fault
 	switch kind := strings.TrimPrefix(fn, "emit."); {
 	case fn == "log.write":
+		s.output.logged.add(fn, request)
 		fault = s.log(request)
 	case kind == "artifact" || kind == "evidence" || kind == "finding":
+		s.output.emitted.add(fn, request)
 		fault = s.emit(kind, request)
 	default:
 		fault = abi.NewFault(abi.NotFound, "there is no host function "+fn, "")

@@ -60,7 +60,7 @@ func TestReplayGivesTheSameBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if replayed := run(tape.NewReplay(recorded)); !bytes.Equal(live, replayed) {
+	if replayed := run(tape.NewReplay(recorded, tape.Exact)); !bytes.Equal(live, replayed) {
 		t.Errorf("live\n%.300s\nreplayed\n%.300s", live, replayed)
 	}
 	if n := vendorSaw.all.Load(); n != 2 {
@@ -78,7 +78,7 @@ func TestReplayDiverges(t *testing.T) {
 		}
 	}
 	recorded := b.tape.(*tape.Memory).Entries()
-	b.tape = tape.NewReplay(recorded)
+	b.tape = tape.NewReplay(recorded, tape.Exact)
 	s = b.session()
 	_, fault := call[abi.HTTPResponse](t, s, "http.fetch", get(url+"/api/b"))
 	if fault == nil || fault.Kind != abi.Diverged || !strings.Contains(fault.Message, "/api/a") || !strings.Contains(fault.Message, "/api/b") {
@@ -121,7 +121,7 @@ func TestAReplayPerformsNothing(t *testing.T) {
 				cut[i].Call.Effect = abi.Read
 			}
 			for _, recorded := range [][]tape.Entry{nil, cut} {
-				b.tape = tape.NewReplay(recorded)
+				b.tape = tape.NewReplay(recorded, tape.Exact)
 				s := b.session()
 				s.Call(t.Context(), fn, request)
 				if f := s.Fault(); f == nil || f.Kind != abi.Diverged {
@@ -153,7 +153,7 @@ func TestCrashBetweenBeginAndEnd(t *testing.T) {
 			t.Fatal(fault)
 		}
 		entries := b.tape.(*tape.Memory).Entries()
-		b.tape = tape.NewReplay(entries[:1])
+		b.tape = tape.NewReplay(entries[:1], tape.Exact)
 		s = b.session()
 		if _, fault := call[abi.HTTPResponse](t, s, "http.fetch", request); fault == nil || fault.Kind != abi.Diverged || s.Fault() == nil || vendorSaw.all.Load() != 1 {
 			t.Errorf("%s in a replay: %v, %d requests", c.method, fault, vendorSaw.all.Load())
@@ -196,5 +196,59 @@ func TestResume(t *testing.T) {
 	second, _ := call[abi.HTTPResponse](t, s, "http.fetch", put(url+"/api/2"))
 	if first.Body.Text != again.Body.Text || !strings.HasPrefix(second.Body.Text, `{"n":2,`) || vendorSaw.keys[0] == vendorSaw.keys[1] {
 		t.Errorf("got %.20s, %.20s, %.20s", first.Body.Text, again.Body.Text, second.Body.Text)
+	}
+}
+
+// A lenient replay answers in any order, each answer once; what the tape lacks is refused, and the plugin goes on.
+func TestLenient(t *testing.T) {
+	var vendorSaw counter
+	b, url := vendor(t, vendorSaw.ServeHTTP)
+	s := b.session()
+	for _, path := range []string{"/api/a", "/api/b", "/elsewhere"} {
+		call[abi.HTTPResponse](t, s, "http.fetch", get(url+path))
+	}
+	replay := tape.NewReplay(b.tape.(*tape.Memory).Entries(), tape.Lenient)
+	b.tape = replay
+	s = b.session()
+	for i, path := range []string{"/elsewhere", "/api/b", "/api/c", "/api/a", "/api/a"} {
+		got, fault := call[abi.HTTPResponse](t, s, "http.fetch", get(url+path))
+		switch want := []string{"", `{"n":2,`, "", `{"n":1,`, ""}[i]; {
+		case want != "" && (fault != nil || !strings.HasPrefix(got.Body.Text, want)):
+			t.Errorf("%s gives %.20s, %v", path, got.Body.Text, fault)
+		case want == "" && (fault == nil || fault.Kind != abi.Refused || (fault.Where == "replay") != (i > 0)):
+			t.Errorf("%s gives %v", path, fault)
+		}
+	}
+	if s.Fault() != nil || vendorSaw.all.Load() != 2 {
+		t.Errorf("%v, %d requests", s.Fault(), vendorSaw.all.Load())
+	}
+	differs := fmt.Sprint(replay.Compare())
+	for _, says := range []string{"call 4, which was call 1: another order", "call 3 is not on the tape", "call 5 is not on the tape"} {
+		if !strings.Contains(differs, says) {
+			t.Errorf("%q is not in %s", says, differs)
+		}
+	}
+}
+
+// A crash that left a write in doubt ends each later attempt, and a replay, in the same way.
+func TestInDoubtStays(t *testing.T) {
+	var vendorSaw counter
+	b, url := vendor(t, vendorSaw.ServeHTTP)
+	request := get(url + "/api/a")
+	request.Method = "DELETE"
+	call[abi.HTTPResponse](t, b.session(), "http.fetch", request)
+	resumed := tape.Resume(tape.Upto(b.tape.(*tape.Memory).Entries(), 1, tape.BeginKind))
+	b.tape = resumed
+	call[any](t, b.session(), "http.fetch", request)
+	for _, log := range []tape.Log{tape.Resume(resumed.Entries()), tape.NewReplay(resumed.Entries(), tape.Exact)} {
+		b.tape = log
+		s := b.session()
+		_, fault := call[any](t, s, "http.fetch", request)
+		if fault == nil || fault.Kind != abi.InDoubt || s.Fault() == nil || s.Fault().Message != fault.Message {
+			t.Errorf("%T: %v, the invocation ends with %v", log, fault, s.Fault())
+		}
+	}
+	if vendorSaw.all.Load() != 1 {
+		t.Errorf("%d requests", vendorSaw.all.Load())
 	}
 }

@@ -36,16 +36,16 @@ type Session struct {
 	mu       sync.Mutex
 	seq      int
 	elapsed  time.Duration
-	recorded map[int]record
+	recorded []tape.Exchange
+	replay   *tape.Replay // nil if calls may be performed
 	fault    *abi.Fault
 	secrets  map[string]secret.Secret
 	redactor *secret.Redactor
 	output   output
 }
 
-// NewSession works out the rights of an invocation. A strict replay has none: what was authorised is on its tape, and its settings are those that
-// the guest saw. A required setting that is missing, or a mistake in manifest, settings or grant, is a
-// fault of kind invalid.
+// NewSession works out the rights of an invocation. A replay has none: what was authorised is on its tape, and its settings are those that the
+// guest saw. A required setting that is missing, or a mistake in manifest, settings or grant, is a fault of kind invalid.
 func NewSession(o SessionOptions) (*Session, *abi.Fault) {
 	if o.Tape == nil {
 		o.Tape = &tape.Memory{}
@@ -53,14 +53,14 @@ func NewSession(o SessionOptions) (*Session, *abi.Fault) {
 	if o.Namespace == "" {
 		o.Namespace = o.Manifest.Plugin
 	}
-	p := &plan{action: o.Manifest.Actions[o.Action], guest: o.Settings}
-	if !tape.Strict(o.Tape) {
-		var fault *abi.Fault
-		if p, fault = o.Services.planFor(o); fault != nil {
-			return nil, fault
-		}
+	if replay := tape.ReplayOf(o.Tape); replay != nil {
+		return &Session{o: o, plan: &plan{action: o.Manifest.Actions[o.Action], guest: o.Settings}, replay: replay}, nil
 	}
-	return &Session{o: o, plan: p, recorded: records(o.Tape.Recorded())}, nil
+	p, fault := o.Services.planFor(o)
+	if fault != nil {
+		return nil, fault
+	}
+	return &Session{o: o, plan: p, recorded: tape.Exchanges(o.Tape.Recorded())}, nil
 }
 
 // GuestSettings are the connector's settings without its secrets.
@@ -78,6 +78,13 @@ func (s *Session) Emissions() []Emission {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.output.emissions
+}
+
+// Left gives digests of what the guest logged and emitted, as they are in a tape.Outcome.
+func (s *Session) Left() (logs, emissions string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.output.logged.digest(), s.output.emitted.digest()
 }
 
 // Calls is the number of host calls, without log and emit.
@@ -197,11 +204,11 @@ func (s *Session) Call(ctx context.Context, fn string, request []byte) []byte {
 		}
 	}
 	call.Digest = tape.Digest(document)
-	if past, ok := s.recorded[s.seq]; ok {
-		return s.again(ctx, past, op, call, document, fault)
+	if s.replay != nil {
+		return s.replayed(call, document)
 	}
-	if tape.Strict(s.o.Tape) {
-		return s.diverged(record{}, call, document)
+	if s.seq <= len(s.recorded) {
+		return s.again(ctx, &s.recorded[s.seq-1], op, call, document, fault)
 	}
 	g, fault := s.authorise(op, call, fault)
 	s.resolveSecrets(ctx)
@@ -275,15 +282,15 @@ func (s *Session) perform(ctx context.Context, op operation, g granted, call *ta
 	start := s.o.Services.o.Now()
 	value, fault := op.perform(ctx, s, g, call.Key)
 	duration := max(s.o.Services.o.Now().Sub(start), 0)
-	return s.end(call, s.redact(reply(value, fault)), duration)
+	return s.end(call.Effect, s.redact(reply(value, fault)), duration)
 }
 
-func (s *Session) end(call *tape.Call, answer []byte, duration time.Duration) []byte {
+func (s *Session) end(effect abi.Effect, answer []byte, duration time.Duration) []byte {
 	s.elapsed += duration
 	entry := tape.Entry{Kind: tape.EndKind, Seq: s.seq, Duration: duration}
 	entry.Reply = entry.NewBody(answer)
 	// The end of a write that must not be repeated is made sure of, so that a crash a moment later does not leave it in doubt.
-	if fault := s.record(entry, call.Effect == abi.Unsafe); fault != nil {
+	if fault := s.record(entry, effect == abi.Unsafe); fault != nil {
 		return reply(nil, fault)
 	}
 	return answer

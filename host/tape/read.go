@@ -104,12 +104,12 @@ func (p *parser) line(line []byte) (Entry, error) {
 func (p *parser) check(e *Entry) error {
 	switch e.Kind {
 	case HeaderKind:
-		if p.lines != 1 || e.Header == nil || e.Call != nil || e.Reply != nil || e.Seq != 0 {
+		if p.lines != 1 || e.Header == nil || e.Call != nil || e.Reply != nil || e.Outcome != nil || e.Seq != 0 {
 			return errors.New("a header stands first, and has nothing but itself")
 		}
 		return nil
 	case BeginKind:
-		if e.Call == nil || e.Reply != nil || e.Header != nil || p.open || e.Seq != p.seq+1 {
+		if e.Call == nil || e.Reply != nil || e.Header != nil || e.Outcome != nil || p.open || e.Seq != p.seq+1 {
 			return fmt.Errorf("call %d begins out of order", e.Seq)
 		}
 		p.seq, p.open = e.Seq, true
@@ -117,13 +117,18 @@ func (p *parser) check(e *Entry) error {
 	case EndKind:
 		ends := p.open && e.Seq == p.seq && e.Call == nil
 		refusal := !p.open && e.Seq == p.seq+1 && e.Call != nil
-		if e.Reply == nil || e.Header != nil || !ends && !refusal {
+		if e.Reply == nil || e.Header != nil || e.Outcome != nil || !ends && !refusal {
 			return fmt.Errorf("call %d ends out of order", e.Seq)
 		}
 		p.seq, p.open = e.Seq, false
 		return nil
+	case OutcomeKind:
+		if e.Outcome == nil || e.Header != nil || e.Call != nil || e.Reply != nil || e.Seq != 0 || p.open {
+			return errors.New("an outcome stands behind calls that have ended, and has nothing but itself")
+		}
+		return nil
 	}
-	return fmt.Errorf("kind %q: expected header, begin or end", e.Kind)
+	return fmt.Errorf("kind %q: expected header, begin, end or outcome", e.Kind)
 }
 
 // fetch gets the contents of the entry's blobs.

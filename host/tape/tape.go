@@ -23,6 +23,8 @@ const (
 	HeaderKind Kind = "header" // what runs; the first entry
 	BeginKind  Kind = "begin"  // a call was authorised and is about to be performed
 	EndKind    Kind = "end"    // its answer; alone, without a begin, it is a refusal
+	// OutcomeKind is how the invocation ended. One that went on after it, because its process died before anybody knew, has a later one that counts.
+	OutcomeKind Kind = "outcome"
 )
 
 // InlineLimit is the size in bytes above which a request or a reply becomes a blob.
@@ -42,6 +44,7 @@ type Entry struct {
 	Reply *Body `json:"reply,omitempty"`
 	// Duration is how long the call took, in nanoseconds; the guest's clock goes on by it, in a replay too.
 	Duration time.Duration `json:"duration_ns,omitempty"`
+	Outcome  *Outcome      `json:"outcome,omitempty"`
 
 	// Blobs are the contents that Body.Blob names, by digest. They are stored beside the line.
 	Blobs map[string][]byte `json:"-"`
@@ -78,6 +81,18 @@ type Call struct {
 	// Summary says in one line what is asked, without a query or a secret.
 	Summary string `json:"summary,omitempty"`
 	Request *Body  `json:"request,omitempty"` // redacted
+}
+
+// Outcome is how an invocation ended. A replay must come to an equal one.
+type Outcome struct {
+	Output string     `json:"output,omitempty"` // digest of the result
+	Fault  *abi.Fault `json:"fault,omitempty"`  // in place of a result
+	// Logs and Emissions are digests of what the guest logged and emitted, in order and, as with Call.Digest, before redaction; empty for nothing.
+	Logs      string `json:"logs,omitempty"`
+	Emissions string `json:"emissions,omitempty"`
+	Fuel      int64  `json:"fuel,omitempty"` // instructions, as Header.Meter counts them
+	// Cut says that the guest was stopped from outside, at its deadline or by a person: a replay goes on from there.
+	Cut bool `json:"cut,omitempty"`
 }
 
 // Body is a JSON document: inline, or as the digest of a blob.
@@ -163,7 +178,8 @@ type Memory struct {
 	chain    Chain
 }
 
-// Resume gives a Log that goes on behind what was recorded.
+// Resume gives a Log for replay-then-live: what was recorded is answered from it, and not done again; behind its end calls are performed and
+// recorded. So an invocation goes on after a crash; with the first calls of a tape (Upto) it is performed anew from there on.
 func Resume(recorded []Entry) *Memory {
 	m := &Memory{recorded: recorded}
 	for i := range recorded {
@@ -196,18 +212,6 @@ func (m *Memory) Entries() []Entry {
 	return append(m.recorded[:len(m.recorded):len(m.recorded)], m.entries...)
 }
 
-// Replay is a Log that only answers from what was recorded: whatever goes beyond it has diverged.
-type Replay struct{ recorded []Entry }
-
-// NewReplay makes a strict replay of a whole tape.
-func NewReplay(recorded []Entry) *Replay { return &Replay{recorded} }
-
-// Strict says whether a log only answers from what was recorded: then nothing may be performed.
-func Strict(l Log) bool {
-	_, ok := l.(*Replay)
-	return ok
-}
-
 // HeaderOf gives the header of a tape, and the input that it holds; nil for what is not there.
 func HeaderOf(recorded []Entry) (*Header, []byte) {
 	if len(recorded) == 0 || recorded[0].Header == nil {
@@ -216,14 +220,12 @@ func HeaderOf(recorded []Entry) (*Header, []byte) {
 	return recorded[0].Header, recorded[0].Document(recorded[0].Header.Document)
 }
 
-// Recorded gives the tape.
-func (r *Replay) Recorded() []Entry { return r.recorded }
-
-// Append always fails.
-func (r *Replay) Append(e Entry, _ bool) error {
-	asked := "something"
-	if e.Call != nil {
-		asked = fmt.Sprintf("%s %.500s", e.Call.Function, e.Document(e.Call.Request))
+// OutcomeOf gives how the invocation of a tape ended, or nil: it has not, or its tape is of a time when outcomes were not recorded.
+func OutcomeOf(recorded []Entry) *Outcome {
+	for i := len(recorded) - 1; i >= 0; i-- {
+		if o := recorded[i].Outcome; o != nil {
+			return o
+		}
 	}
-	return &abi.Fault{Kind: abi.Diverged, Message: fmt.Sprintf("call %d asks %s, but the tape has no such call", e.Seq, asked)}
+	return nil
 }

@@ -170,7 +170,7 @@ func TestMemoryResumes(t *testing.T) {
 		t.Errorf("entries %d, recorded %d", len(got), len(m.Recorded()))
 	}
 	var f *abi.Fault
-	if err := NewReplay(sample()).Append(sample()[1], true); !errors.As(err, &f) || f.Kind != abi.Diverged {
+	if err := NewReplay(sample(), Exact).Append(sample()[1], true); !errors.As(err, &f) || f.Kind != abi.Diverged {
 		t.Errorf("a strict replay took an entry: %v", err)
 	}
 }

@@ -112,7 +112,7 @@ func (e *Engine) replay(ctx context.Context, path string, act *incident.ActionSt
 	if err != nil {
 		return r.failed(err)
 	}
-	out, err := e.runner.Run(ctx, host.Invocation{Bundle: plugin, Tape: tape.NewReplay(recorded)})
+	out, err := e.runner.Run(ctx, host.Invocation{Bundle: plugin, Tape: tape.NewReplay(recorded, tape.Exact)})
 	if err != nil {
 		return r.failed(err)
 	}

@@ -156,7 +156,7 @@ func (c *connector) run(action string, parameters any) host.Outcome {
 	if fault := c.bundle.CheckResult(action, out.Output); fault != nil {
 		c.t.Errorf("%s gave %s: %v", action, out.Output, fault)
 	}
-	in.Tape, in.ID, in.Now = tape.NewReplay(log.Entries()), "inv-2", now().Add(time.Hour)
+	in.Tape, in.ID, in.Now = tape.NewReplay(log.Entries(), tape.Exact), "inv-2", now().Add(time.Hour)
 	again, err := shared.host.Run(c.t.Context(), in)
 	if err != nil {
 		c.t.Fatal(err)
