@@ -29,7 +29,7 @@ func theirs(t testing.TB, name string) []byte {
 	}
 	module, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(folder)), "wasm", name+".wasm"))
 	if err != nil {
-		t.Skipf("the SDK's test modules are not here: %v", err)
+		t.Skip("NOT TESTED: the SDK's test modules are not here: ", err)
 	}
 	return module
 }

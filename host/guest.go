@@ -33,13 +33,19 @@ type guest struct {
 	errorAt   uint64
 	variables map[string][]byte
 	http      lastResponse
+	device    *device // of a command, as are files
+	files     files
 	// askedTooEarly is set when a host function was called while the module was initialised.
 	askedTooEarly bool
 }
 
 func newGuest(t task) *guest {
 	g := &guest{task: t, blocks: blocks{limit: t.limits.memory}, fuel: newFuel(t.limits.fuel), random: newRandom(t.seed), clock: clock{start: t.start, calls: t.calls}}
-	g.inputAt = g.blocks.put(t.input)
+	if t.bundle.Command() {
+		g.device = &device{guest: g}
+	} else {
+		g.inputAt = g.blocks.put(t.input)
+	}
 	return g
 }
 
@@ -59,10 +65,10 @@ func (m *loadedModule) run(ctx context.Context, t task) ending {
 			return 0, err
 		}
 		e.setup = time.Since(began)
-		result, err := i.action(g.action).Call(ctx)
+		result, err := i.action(g.entry()).Call(ctx)
 		g.fuel.settle(i.module)
 		g.memory = i.memory.stats
-		m.end(i, err == nil)
+		m.end(i, err == nil && g.device == nil)
 		if err != nil || len(result) == 0 {
 			return 0, err
 		}
@@ -80,7 +86,7 @@ func (m *loadedModule) run(ctx context.Context, t task) ending {
 // result reads what the action left, or finds out why it left nothing.
 func (g *guest) result(ctx context.Context, code uint32, err error) (json.RawMessage, *abi.Fault) {
 	var exit *sys.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == 0 {
+	if errors.As(err, &exit) && (exit.ExitCode() == 0 || g.device != nil && g.device.failed) {
 		err = nil
 	}
 	if err != nil {
@@ -96,6 +102,9 @@ func (g *guest) result(ctx context.Context, code uint32, err error) (json.RawMes
 func (g *guest) decode(code uint32) (json.RawMessage, *abi.Fault) {
 	if g.bundle.Extism() {
 		return g.decodeExtism(code)
+	}
+	if g.device != nil && !g.device.done {
+		return nil, g.device.missing()
 	}
 	if code != 0 {
 		return nil, abi.NewFault(abi.Trap, fmt.Sprintf("the action returned the code %d", int32(code))+g.errorText(), "")

@@ -145,14 +145,15 @@ func (e *engine) newInstance(ctx context.Context, code wazero.CompiledModule, g 
 	return i, nil
 }
 
-// config gives the guest its system interface: no files, arguments or environment, a clock and randomness that can be repeated.
+// config gives the guest its system interface: no files or arguments, unless it is a command, no environment, a clock and randomness that can be
+// repeated.
 func (i *instance) config() wazero.ModuleConfig {
-	return wazero.NewModuleConfig().WithName("").WithStartFunctions().
+	return i.guest.started(wazero.NewModuleConfig().WithName("").WithStartFunctions().
 		WithStdout(speechWriter{i, "stdout"}).WithStderr(speechWriter{i, "stderr"}).
 		WithWalltime(func() (int64, int32) { return i.guest.clock.wall() }, sys.ClockResolution(time.Microsecond)).
 		WithNanotime(func() int64 { return i.guest.clock.mono() }, sys.ClockResolution(time.Nanosecond)).
 		WithNanosleep(func(ns int64) { i.guest.sleep(time.Duration(ns)) }).
-		WithRandSource(chance{i})
+		WithRandSource(chance{i}))
 }
 
 // chance gives the randomness of the guest that an instance serves.
@@ -172,6 +173,9 @@ func (i *instance) held() int { return i.memory.held() + instanceBytes }
 // start runs what must come before an action: the initialisation of a WASI reactor, or the constructors of a module that has none; and the
 // runtime of a Haskell program.
 func (i *instance) start(ctx context.Context) error {
+	if i.guest.bundle.Command() {
+		return nil // all of it is in the action
+	}
 	init := i.module.ExportedFunction("_initialize")
 	if init == nil {
 		init = i.module.ExportedFunction("__wasm_call_ctors")

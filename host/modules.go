@@ -40,6 +40,7 @@ type loadedModule struct {
 	engine  *engine
 	code    wazero.CompiledModule
 	image   *image // nil if the module can have none
+	files   files  // of a command
 	pool    pool
 	err     error
 	users   int
@@ -151,6 +152,13 @@ func (s *moduleStore) load(ctx context.Context, m *loadedModule, b *bundle.Bundl
 	if m.code, err = s.engine.compile(ctx, prepared); err != nil {
 		return fmt.Errorf("host: %s: %w", b.Name(), err)
 	}
+	if b.Command() {
+		assets, err := b.Assets()
+		if err != nil {
+			return err
+		}
+		m.files = newFiles(assets)
+	}
 	if globals, ok := globalNames(prepared); ok {
 		m.image = s.engine.capture(ctx, m.code, globals, imageGuest(b, s.engine.memory))
 		if m.image != nil && !s.engine.copies && !bundle.HasStart(prepared) {
@@ -162,6 +170,7 @@ func (s *moduleStore) load(ctx context.Context, m *loadedModule, b *bundle.Bundl
 
 // begin gives an instance that is ready for the action.
 func (m *loadedModule) begin(ctx context.Context, g *guest) (*instance, error) {
+	g.files = m.files
 	if m.image == nil {
 		i, err := m.engine.newInstance(ctx, m.code, g, nil)
 		if err != nil {

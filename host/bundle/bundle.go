@@ -4,6 +4,7 @@
 package bundle
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -39,6 +40,7 @@ type Bundle struct {
 	schemas *compiled
 	asks    Needs
 	extism  bool
+	command bool
 	warm    []string
 }
 
@@ -48,6 +50,10 @@ func (b *Bundle) Warm() []string { return b.warm }
 // Extism says that the module was written for Extism and knows nothing of us: it imports none of our host modules. Its input is then the
 // parameters and not a call, its output the result itself. So a kit for another language imports at least riposte:mem/v1.
 func (b *Bundle) Extism() bool { return b.extism }
+
+// Command says that the module is a WASI command: it exports _start, and none of its actions. It runs once for each invocation, and talks to the
+// host by the file /dev/riposte.
+func (b *Bundle) Command() bool { return b.command }
 
 // Needs is what a module declares to need before it runs.
 type Needs struct {
@@ -107,12 +113,16 @@ func OpenFunc(load func() ([]byte, error)) (*Bundle, error) {
 	}
 	report := &problems{}
 	checkImports(m, manifest.Requires, report)
-	checkShape(m, manifest.Actions, report)
+	command := m.command(manifest.Actions)
+	if !command {
+		checkActions(m, manifest.Actions, report)
+	}
+	checkShape(m, report)
 	checkParts(all, report)
 	if err := report.err(); err != nil {
 		return nil, err
 	}
-	b := &Bundle{Digest: digest(file), Manifest: *manifest, Size: len(file), load: load, schemas: checks, extism: m.extism()}
+	b := &Bundle{Digest: digest(file), Manifest: *manifest, Size: len(file), load: load, schemas: checks, extism: m.extism() && !command, command: command}
 	if e, ok := m.exports[abi.WarmExport]; ok && e.kind == kindFunction && e.typ == (signature{}) {
 		b.warm = append([]string{abi.WarmExport}, slices.Sorted(maps.Keys(manifest.Actions))...)
 		b.warm = append(b.warm, abi.WarmExport)
@@ -136,6 +146,24 @@ func (b *Bundle) Module() ([]byte, error) {
 		return nil, abi.NewFault(abi.Conflict, b.Name()+" is not the package that was opened: its digest is now "+found, "install it again")
 	}
 	return file, nil
+}
+
+// Assets gives the files that the package carries beside its code.
+func (b *Bundle) Assets() ([]Asset, error) {
+	file, err := b.Module()
+	if err != nil {
+		return nil, err
+	}
+	all, err := sections(file)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range all {
+		if s.id == sectionCustom && s.name == AssetsSection {
+			return ReadAssets(bytes.Clone(s.body)) // so that the rest of the package need not stay
+		}
+	}
+	return nil, nil
 }
 
 // CheckParameters holds the parameters of an action against its schema.
@@ -203,7 +231,7 @@ func Pack(module, manifest []byte) ([]byte, error) {
 }
 
 func split(file []byte) ([]section, error) {
-	if len(file) >= 8 && string(file[:8]) == "\x00asm\x0d\x00\x01\x00" {
+	if len(file) >= 8 && string(file[:4]) == "\x00asm" && string(file[6:8]) == "\x01\x00" { // the layer, behind the version
 		return nil, invalid("", "this is a WebAssembly component; plugins are core modules", "build for wasm32-wasip1")
 	}
 	all, err := sections(file)

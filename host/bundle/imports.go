@@ -8,10 +8,25 @@ import (
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
-// ModuleWASI is the only system interface that a guest may import: WASI preview 1, without files, arguments and environment.
+// ModuleWASI is the only system interface that a guest may import: WASI preview 1. There is no environment and no network behind it; arguments
+// and files, which are those of the package, are there for commands only.
 const ModuleWASI = "wasi_snapshot_preview1"
 
-// known lists the functions that a module may import, by module; a nil list means any name of it (the engine knows them).
+// WASI lists the functions of ModuleWASI,
+// https://github.com/WebAssembly/WASI/blob/main/legacy/preview1/docs.md
+func WASI() []string {
+	return []string{
+		"args_get", "args_sizes_get", "environ_get", "environ_sizes_get", "clock_res_get", "clock_time_get",
+		"fd_advise", "fd_allocate", "fd_close", "fd_datasync", "fd_fdstat_get", "fd_fdstat_set_flags", "fd_fdstat_set_rights",
+		"fd_filestat_get", "fd_filestat_set_size", "fd_filestat_set_times", "fd_pread", "fd_prestat_get", "fd_prestat_dir_name",
+		"fd_pwrite", "fd_read", "fd_readdir", "fd_renumber", "fd_seek", "fd_sync", "fd_tell", "fd_write",
+		"path_create_directory", "path_filestat_get", "path_filestat_set_times", "path_link", "path_open", "path_readlink",
+		"path_remove_directory", "path_rename", "path_symlink", "path_unlink_file",
+		"poll_oneoff", "proc_exit", "proc_raise", "sched_yield", "random_get", "sock_accept", "sock_recv", "sock_send", "sock_shutdown",
+	}
+}
+
+// known lists the functions that a module may import, by module.
 func known() map[string][]string {
 	all := abi.Functions()
 	all[abi.ModuleMem] = []string{"read", "write"}
@@ -22,7 +37,7 @@ func known() map[string][]string {
 		"config_get", "var_get", "var_set", "http_request", "http_status_code", "http_headers",
 		"log_trace", "log_debug", "log_info", "log_warn", "log_error", "get_log_level",
 	}
-	all[ModuleWASI] = nil
+	all[ModuleWASI] = WASI()
 	return all
 }
 
@@ -45,11 +60,11 @@ func checkImports(m *module, requires []abi.Requirement, report *problems) {
 		switch {
 		case e.kind != kindFunction:
 			report.add(where, "only functions may be imported", "let the module define and export its own memory")
-		case !ok && strings.HasPrefix(e.module, "wasi:"):
+		case !ok && strings.HasPrefix(e.module, "wasi"):
 			report.add(where, "this host knows WASI preview 1 only", "build for wasm32-wasip1")
 		case !ok:
 			report.add(where, "no such host module", nearest(e.module, keysOf(allowed)))
-		case names != nil && !slices.Contains(names, e.name):
+		case !slices.Contains(names, e.name):
 			report.add(where, "no such host function", nearest(e.name, names))
 		case kindOf(e.module) != "" && !slices.ContainsFunc(requires, func(r abi.Requirement) bool { return r.Kind == kindOf(e.module) }):
 			report.add(where, "the module imports "+e.module+", but its manifest requires no capability of kind "+kindOf(e.module),
@@ -59,7 +74,7 @@ func checkImports(m *module, requires []abi.Requirement, report *problems) {
 }
 
 // checkShape refuses what could hurt before the first instruction runs.
-func checkShape(m *module, actions map[string]abi.Action, report *problems) {
+func checkShape(m *module, report *problems) {
 	for _, l := range m.memories {
 		if l.shared {
 			report.add("memory", "shared memory is not supported", "build without threads")
@@ -75,6 +90,10 @@ func checkShape(m *module, actions map[string]abi.Action, report *problems) {
 	if total > maxTable {
 		report.add("table", fmt.Sprintf("begins with more than %d elements", maxTable), "")
 	}
+}
+
+// checkActions holds the exports against the actions of the manifest.
+func checkActions(m *module, actions map[string]abi.Action, report *problems) {
 	for _, name := range keysOf(actions) {
 		switch e, ok := m.exports[name]; {
 		case !ok || e.kind != kindFunction:
@@ -95,6 +114,20 @@ func exported(m *module) []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// command says that the module is a WASI command: https://github.com/WebAssembly/WASI/blob/main/legacy/application-abi.md
+func (m *module) command(actions map[string]abi.Action) bool {
+	start, ok := m.exports["_start"]
+	if !ok || start.kind != kindFunction || start.typ != (signature{}) {
+		return false
+	}
+	for name := range actions {
+		if e, ok := m.exports[name]; ok && e.kind == kindFunction {
+			return false
+		}
+	}
+	return true
 }
 
 // extism says that the module imports none of our modules, and so was written for Extism.

@@ -1,0 +1,124 @@
+package host
+
+import (
+	"bytes"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	experimental "github.com/tetratelabs/wazero/experimental/sys"
+	"github.com/tetratelabs/wazero/experimental/sysfs"
+	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/riposte-soar/riposte/host/bundle"
+)
+
+// files are what a command sees as its file system, by path: those of its package and the device. They cannot be changed, and nothing of this
+// machine is among them. It implements fs.FS.
+type files map[string]*file
+
+// file is a file, a folder, or the device. It is its own fs.FileInfo and fs.DirEntry.
+type file struct {
+	name    string
+	stat    sys.Stat_t
+	data    []byte
+	entries []fs.DirEntry // of a folder, in the order of their names
+}
+
+// newFiles builds the file system of a package. Numbers and times of files are the same everywhere, as all is that a guest can see.
+func newFiles(assets []bundle.Asset) files {
+	all := files{}
+	for _, a := range assets {
+		all.add(a.Name, &file{stat: sys.Stat_t{Mode: 0o444, Size: int64(len(a.Data))}, data: a.Data})
+	}
+	all.add(devicePath, &file{stat: sys.Stat_t{Mode: fs.ModeDevice | fs.ModeCharDevice | 0o666}})
+	return all
+}
+
+// add puts a file into its folder, which it makes first.
+func (all files) add(name string, f *file) {
+	f.name, f.stat.Nlink, f.stat.Ino = path.Base(name), 1, sys.Inode(len(all)+1)
+	all[name] = f
+	if name == "." {
+		return
+	}
+	folder := path.Dir(name)
+	if all[folder] == nil {
+		all.add(folder, &file{stat: sys.Stat_t{Mode: fs.ModeDir | 0o555}})
+	}
+	in := all[folder]
+	at, _ := slices.BinarySearchFunc(in.entries, f.name, func(e fs.DirEntry, name string) int { return strings.Compare(e.Name(), name) })
+	in.entries = slices.Insert(in.entries, at, fs.DirEntry(f))
+}
+
+// Open implements fs.FS.
+func (all files) Open(name string) (fs.File, error) {
+	f := all[name]
+	switch {
+	case f == nil:
+		return nil, fs.ErrNotExist
+	case f.IsDir():
+		return &openFolder{f, f.entries}, nil
+	}
+	return &openFile{f, bytes.NewReader(f.data)}, nil
+}
+
+// Name implements fs.FileInfo, and so do the next ones.
+func (f *file) Name() string               { return f.name }
+func (f *file) Size() int64                { return f.stat.Size }
+func (f *file) Mode() fs.FileMode          { return f.stat.Mode }
+func (f *file) ModTime() time.Time         { return time.Unix(0, 0) }
+func (f *file) IsDir() bool                { return f.stat.Mode.IsDir() }
+func (f *file) Sys() any                   { return &f.stat }
+func (f *file) Type() fs.FileMode          { return f.stat.Mode.Type() }
+func (f *file) Info() (fs.FileInfo, error) { return f, nil }
+func (f *file) Stat() (fs.FileInfo, error) { return f, nil }
+func (f *file) Close() error               { return nil }
+
+type openFile struct {
+	*file
+	*bytes.Reader
+}
+
+type openFolder struct {
+	*file
+	rest []fs.DirEntry
+}
+
+// Read implements fs.File.
+func (o *openFolder) Read([]byte) (int, error) { return 0, fs.ErrInvalid }
+
+// ReadDir implements fs.ReadDirFile.
+func (o *openFolder) ReadDir(n int) ([]fs.DirEntry, error) {
+	if n <= 0 || n > len(o.rest) {
+		n = len(o.rest)
+	}
+	if n == 0 {
+		return nil, io.EOF
+	}
+	some := o.rest[:n]
+	o.rest = o.rest[n:]
+	return some, nil
+}
+
+// fileSystem is the file system of one invocation.
+type fileSystem struct {
+	experimental.FS
+	device *device
+}
+
+func newFileSystem(all files, d *device) *fileSystem {
+	return &fileSystem{FS: &sysfs.ReadFS{FS: &sysfs.AdaptFS{FS: all}}, device: d}
+}
+
+// OpenFile implements sys.FS.
+func (s *fileSystem) OpenFile(name string, flag experimental.Oflag, mode fs.FileMode) (experimental.File, experimental.Errno) {
+	if path.Clean(name) != devicePath {
+		return s.FS.OpenFile(name, flag, mode)
+	}
+	opened, errno := s.FS.OpenFile(devicePath, experimental.O_RDONLY, 0)
+	return &deviceFile{File: opened, device: s.device}, errno
+}
