@@ -145,7 +145,7 @@ func (s *subject) try(t *testing.T, c trial) seen {
 	}
 	timed := out.Fault != nil && out.Fault.Kind == abi.Timeout && c.action != "fetch" && c.action != "get-json" && c.action != "fail"
 	if len(entries) > 0 && !timed {
-		in.Tape = tape.NewReplay(entries)
+		in.Tape = tape.NewReplay(entries, tape.Exact)
 		again := s.run(t, in)
 		if !reflect.DeepEqual(again.Fault, out.Fault) || string(again.Output) != string(out.Output) || again.Stats.Fuel != out.Stats.Fuel {
 			t.Errorf("the replay gave %.300s %v with fuel %d, not %.300s %v with %d", again.Output, again.Fault, again.Stats.Fuel, out.Output, out.Fault, out.Stats.Fuel)
@@ -229,7 +229,7 @@ func (s *subject) receivesFaults(t *testing.T) {
 	}
 	for _, kind := range kinds {
 		want := abi.Fault{Kind: kind, Message: "no " + unicode, Hint: "ask " + unicode, Where: "$.url", Retryable: kind == abi.Conflict, RetryAfter: 1500}
-		in.Tape = tape.NewReplay(answering(t, log.Entries(), want))
+		in.Tape = tape.NewReplay(answering(t, log.Entries(), want), tape.Exact)
 		out := s.run(t, in)
 		gives := object{"kind": kind, "message": want.Message, "hint": want.Hint, "where": want.Where, "retryable": want.Retryable, "retry_after_ms": 1500}
 		if out.Fault != nil || !reflect.DeepEqual(decode(t, out.Output), decode(t, encode(t, gives))) {
@@ -241,7 +241,7 @@ func (s *subject) receivesFaults(t *testing.T) {
 	s.run(t, in)
 	for _, kind := range kinds {
 		want := abi.Fault{Kind: kind, Message: "no " + unicode, Hint: "ask", Where: "$.url", Retryable: true, RetryAfter: 1}
-		in.Tape = tape.NewReplay(answering(t, log.Entries(), want))
+		in.Tape = tape.NewReplay(answering(t, log.Entries(), want), tape.Exact)
 		if out := s.run(t, in); out.Fault == nil || *out.Fault != want {
 			t.Errorf("%s: gave %s %v", kind, out.Output, out.Fault)
 		}
