@@ -101,7 +101,7 @@ func TestCommand(t *testing.T) {
 	t.Logf("stats %+v", out.Stats)
 
 	server.Close()
-	replayed := mustRun(t, h, host.Invocation{Bundle: b, Tape: tape.NewReplay(log.Entries())})
+	replayed := mustRun(t, h, host.Invocation{Bundle: b, Tape: tape.NewReplay(log.Entries(), tape.Exact)})
 	if replayed.Fault != nil || string(replayed.Output) != string(out.Output) || replayed.Stats.Fuel != out.Stats.Fuel {
 		t.Errorf("replay gave %s, %v, fuel %d instead of %d", replayed.Output, replayed.Fault, replayed.Stats.Fuel, out.Stats.Fuel)
 	}
