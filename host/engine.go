@@ -12,7 +12,6 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/riposte-soar/riposte/host/meter"
-	"github.com/riposte-soar/riposte/host/snapshot"
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
@@ -53,16 +52,7 @@ func EngineVersion() string {
 			}
 		}
 	}
-	return "modules-" + version + "-" + strings.ReplaceAll(meter.Version, "/", "-")
-}
-
-// prepare rewrites a module before it is compiled: counters bound what it does, and it begins initialised where that can be.
-func prepare(ctx context.Context, module []byte, memory int64, warm []string) ([]byte, error) {
-	p, err := snapshot.Prepare(ctx, module, snapshot.Options{MemoryPages: uint32(max(memory>>16, 1)), Warm: warm})
-	if err != nil {
-		return nil, err
-	}
-	return p.Module, nil
+	return "images-" + version + "-" + strings.ReplaceAll(meter.Version, "/", "-")
 }
 
 // function is the body of a host function: the parameters are on the stack, and results go there.
@@ -116,11 +106,7 @@ func (e *engine) instantiateDoors(ctx context.Context) error {
 // hostFunction answers fn: the handle of a request in, that of a reply out.
 func hostFunction(fn string) function {
 	return func(ctx context.Context, g *guest, _ api.Module, stack []uint64) {
-		if g.calls == nil {
-			g.askedTooEarly = true
-			stack[0] = 0
-			return
-		}
+		g.mayCall(fn)
 		request, ok := g.blocks.get(stack[0])
 		if !ok {
 			g.stop(abi.Trap, fn+": the handle of the request is not that of a block")

@@ -74,13 +74,16 @@ const maxVariables = 1 << 20
 func extismDoor(d door) {
 	extismMemory(d)
 	d.export("config_get", types(i64), types(i64), func(_ context.Context, g *guest, _ api.Module, stack []uint64) {
+		g.mayCall("config_get")
 		name, _ := g.blocks.get(stack[0])
 		stack[0] = g.blocks.put([]byte(g.setting(string(name))))
 	})
 	d.export("var_get", types(i64), types(i64), func(_ context.Context, g *guest, _ api.Module, stack []uint64) {
+		g.mayCall("var_get")
 		stack[0] = g.blocks.put(g.variables[g.text(stack[0])])
 	})
 	d.export("var_set", types(i64, i64), nil, func(_ context.Context, g *guest, _ api.Module, stack []uint64) {
+		g.mayCall("var_set")
 		name := g.text(stack[0])
 		if stack[1] == 0 {
 			delete(g.variables, name)
@@ -89,6 +92,7 @@ func extismDoor(d door) {
 		g.setVariable(name, g.text(stack[1]))
 	})
 	d.export("http_request", types(i64, i64), types(i64), func(ctx context.Context, g *guest, _ api.Module, stack []uint64) {
+		g.mayCall("http_request")
 		request, body := g.text(stack[0]), g.text(stack[1])
 		stack[0] = g.blocks.put(g.fetch(ctx, request, body))
 	})
@@ -104,6 +108,7 @@ func extismDoor(d door) {
 	})
 	for name, level := range map[string]string{"log_debug": "debug", "log_info": "info", "log_warn": "warn", "log_error": "error"} {
 		d.export(name, types(i64), nil, func(ctx context.Context, g *guest, _ api.Module, stack []uint64) {
+			g.mayCall(name)
 			if raw, err := json.Marshal(abi.LogEntry{Level: level, Message: g.text(stack[0])}); err == nil {
 				g.calls.Call(ctx, "log.write", raw)
 			}

@@ -35,8 +35,6 @@ type guest struct {
 	http      lastResponse
 	device    *device // of a command, as are files
 	files     files
-	// askedTooEarly is set when a host function was called while the module was initialised.
-	askedTooEarly bool
 }
 
 func newGuest(t task) *guest {
@@ -181,6 +179,13 @@ func stackOf(err error) []string {
 		}
 	}
 	return stack
+}
+
+// mayCall ends a guest that calls a host function while its image is made.
+func (g *guest) mayCall(fn string) {
+	if g.calls == nil {
+		g.stop(abi.Trap, "it calls "+fn+" while it is initialised")
+	}
 }
 
 // stop ends the guest from within a host function.

@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -9,23 +11,21 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/sys"
-
-	"github.com/riposte-soar/riposte/host/bundle"
-	"github.com/riposte-soar/riposte/host/meter"
-	"github.com/riposte-soar/riposte/host/snapshot"
 )
-
-// A module is initialised once: with a clock and a randomness that are always the same, and without host functions. Package snapshot does
-// it when the package is installed, and writes the state into the module. What memory and globals of a new instance hold is its image. Every invocation begins with the image, be it in a new instance or in one that served
-// before and was put back. So nothing that an invocation did can be seen by another, and a Go program need not start its runtime each time.
-// Modules that can change more than memory and globals (meter.Info tells) have no image: they get a new instance for each invocation.
 
 // instance is a module with its memory.
 type instance struct {
 	module  api.Module
 	actions map[string]api.Function // with their stacks, which serve again
 	memory  limitedMemory
+	globals []savedGlobal
 	guest   *guest // whom it serves
+}
+
+// savedGlobal is a global and its value in the image.
+type savedGlobal struct {
+	global api.MutableGlobal
+	value  uint64
 }
 
 // action gives an exported function.
@@ -37,32 +37,6 @@ func (i *instance) action(name string) api.Function {
 	}
 	return f
 }
-
-// image is the state that invocations begin with.
-type image struct {
-	memory  []byte
-	globals map[string]uint64 // by export name; the meter's fuel is 0
-	pages   *sharedPages      // memory, if instances can map it
-}
-
-// share lets new instances map the image, where the system can.
-func (im *image) share() {
-	if len(im.memory) == 0 {
-		return
-	}
-	if pages, err := sharePages(im.memory); err == nil {
-		im.pages, im.memory = pages, pages.content
-	}
-}
-
-func (im *image) release() {
-	if im.pages != nil {
-		_ = im.pages.release() // what was mapped can be unmapped
-	}
-}
-
-// imageClock is where the monotonic clock of a guest with an image starts: later than all that it saw while it was initialised.
-const imageClock = time.Second
 
 // pageSize is the unit in which memory is put back: most of it is as it was. It is the page of the processor where that has a say.
 const pageSize = 4 << 10
@@ -120,13 +94,16 @@ func (p *pool) drain() {
 	p.free, p.bytes = nil, 0
 }
 
-// newInstance instantiates a module for a guest. Nothing of it has run yet, but for a start function. With pages its memory maps them: it does
-// not begin with zeros then, and must be restored.
-func (e *engine) newInstance(ctx context.Context, code wazero.CompiledModule, g *guest, pages *sharedPages) (*instance, error) {
+// newInstance instantiates a module for a guest. Nothing of it has run yet, but for the start function of a module that was not taken apart.
+// With an image its memory maps that where it can, which does not make it begin with the image yet; see become.
+func (e *engine) newInstance(ctx context.Context, code wazero.CompiledModule, g *guest, im *image) (*instance, error) {
 	i := &instance{guest: g, memory: limitedMemory{limit: g.limits.memory}, actions: map[string]api.Function{}}
-	if pages != nil {
-		if private, err := pages.private(); err == nil { // without a mapping it has ordinary memory
-			i.memory.pages = private
+	if im != nil {
+		i.memory.first = len(im.memory)
+		if im.pages != nil {
+			if private, err := im.pages.private(); err == nil { // without a mapping it has ordinary memory
+				i.memory.pages = private
+			}
 		}
 	}
 	module, err := e.runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, &i.memory), code, i.config())
@@ -136,12 +113,6 @@ func (e *engine) newInstance(ctx context.Context, code wazero.CompiledModule, g 
 		return nil, err
 	}
 	i.module = module
-	if i.memory.mapped() { // the module's data was written over the image
-		if err := i.memory.pages.discard(); err != nil {
-			i.close()
-			return nil, err
-		}
-	}
 	return i, nil
 }
 
@@ -170,95 +141,32 @@ func (i *instance) close() {
 // held is how many bytes the instance has of its own.
 func (i *instance) held() int { return i.memory.held() + instanceBytes }
 
-// start runs what must come before an action: the initialisation of a WASI reactor, or the constructors of a module that has none; and the
-// runtime of a Haskell program.
-func (i *instance) start(ctx context.Context) error {
-	if i.guest.bundle.Command() {
-		return nil // all of it is in the action
+// become gives a new instance the state of the image. The memory is so already if it maps the image.
+func (i *instance) become(im *image) error {
+	if missing := len(im.memory) - len(i.memory.buffer); missing > 0 {
+		i.memory.limit = int64(len(im.memory))
+		i.module.Memory().Grow(uint32(missing >> 16))
 	}
-	init := i.module.ExportedFunction("_initialize")
-	if init == nil {
-		init = i.module.ExportedFunction("__wasm_call_ctors")
-	}
-	if init != nil {
-		if _, err := init.Call(ctx); err != nil {
-			return err
+	for name, value := range im.Globals {
+		global, ok := i.module.ExportedGlobal(name).(api.MutableGlobal)
+		if !ok {
+			return fmt.Errorf("host: the image is of another module: there is no global %s", name)
 		}
+		i.globals = append(i.globals, savedGlobal{global, value})
 	}
-	if haskell := i.module.ExportedFunction("hs_init"); haskell != nil && i.guest.bundle.Extism() {
-		_, err := haskell.Call(ctx, 0, 0)
-		return err
+	if !i.restore(im) {
+		return errors.New("host: the image is of another module: the memory has another size")
 	}
 	return nil
 }
 
-// grow makes the memory of a new instance as large as that of the image.
-func (i *instance) grow(im *image) bool {
-	missing := len(im.memory) - len(i.memory.buffer)
-	if missing <= 0 {
-		return missing == 0
-	}
-	i.memory.limit = int64(len(im.memory))
-	_, ok := i.module.Memory().Grow(uint32(missing >> 16))
-	return ok
-}
-
-// restore puts the image into an instance, unless its memory has grown, which cannot be undone.
+// restore puts the image back, unless the memory has grown, which cannot be undone.
 func (i *instance) restore(im *image) bool {
 	if !i.memory.restore(im) {
 		return false
 	}
-	for name, value := range im.globals {
-		global, ok := i.module.ExportedGlobal(name).(api.MutableGlobal)
-		if !ok {
-			return false
-		}
-		global.Set(value)
+	for _, g := range i.globals {
+		g.global.Set(g.value)
 	}
 	return true
-}
-
-// capture makes the image of a module, or nil if it can have none: then each invocation starts the module anew.
-func (e *engine) capture(ctx context.Context, code wazero.CompiledModule, globals []string, g *guest) *image {
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, guestKey{}, g), captureTime)
-	defer cancel()
-	g.ctx = ctx
-	i, err := e.newInstance(ctx, code, g, nil)
-	if err != nil {
-		return nil
-	}
-	defer i.close()
-	if err := i.start(ctx); err != nil || g.askedTooEarly {
-		return nil
-	}
-	im := &image{memory: i.memory.buffer, globals: map[string]uint64{meter.GlobalFuel: 0}}
-	for _, name := range globals {
-		global := i.module.ExportedGlobal(name)
-		if global == nil {
-			return nil
-		}
-		im.globals[name] = global.Get()
-	}
-	return im
-}
-
-// imageGuest is the guest that a module is initialised for.
-func imageGuest(b *bundle.Bundle, memory int64) *guest {
-	return newGuest(task{bundle: b, limits: limits{memory: memory, fuel: snapshot.DefaultFuel}, start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
-}
-
-// captureTime bounds the initialisation of a module.
-const captureTime = 10 * time.Second
-
-// globalNames are the exports by which the globals of a prepared module can be put back; ok is false if that is not all of its state.
-func globalNames(prepared []byte) (names []string, ok bool) {
-	info, err := meter.Inspect(prepared)
-	if err != nil || info.Obstacle != "" {
-		return nil, false
-	}
-	names = []string{meter.GlobalStack}
-	for _, index := range info.Globals {
-		names = append(names, meter.GlobalName(index))
-	}
-	return names, true
 }

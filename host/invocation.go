@@ -33,9 +33,9 @@ type task struct {
 	input    []byte
 	settings json.RawMessage // of the connector, without secrets
 	seed     uint64
-	start    time.Time // of the guest's clock
-	replay   bool      // nothing is performed, and nothing waited for
-	calls    dispatcher
+	start    time.Time  // of the guest's clock
+	replay   bool       // nothing is performed, and nothing waited for
+	calls    dispatcher // nil while an image is made
 }
 
 // ending is what a guest left.

@@ -12,6 +12,8 @@ type limitedMemory struct {
 	buffer []byte
 	limit  int64
 	stats  memoryStats
+	first  int // bytes that it will have at once
+	begun  bool
 	pages  *privatePages // nil without a mapping
 }
 
@@ -29,18 +31,18 @@ func (m *limitedMemory) Allocate(_, _ uint64) experimental.LinearMemory { return
 // Reallocate grows the memory, or refuses to, in which case memory.grow gives -1. What a module begins with is always given: it was
 // checked when it was installed.
 func (m *limitedMemory) Reallocate(size uint64) []byte {
-	if m.buffer != nil && size > uint64(m.limit) {
+	room := max(size, min(2*uint64(cap(m.buffer)), uint64(m.limit)))
+	switch {
+	case !m.begun:
+		m.begun, room = true, max(size, uint64(m.first)) // exactly: most guests never grow
+		if m.pages != nil {
+			m.buffer = m.pages.content
+		}
+	case size > uint64(m.limit):
 		m.stats.refused = true
 		return nil
 	}
-	if m.buffer == nil && m.pages != nil && size == uint64(len(m.pages.content)) {
-		m.buffer = m.pages.content
-	}
 	if size > uint64(cap(m.buffer)) {
-		room := size // exactly, to begin with: most guests never grow
-		if m.buffer != nil {
-			room = max(size, min(2*uint64(cap(m.buffer)), uint64(m.limit)))
-		}
 		grown := make([]byte, size, room)
 		copy(grown, m.buffer)
 		m.buffer = grown

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// On Linux the image of a module lies in a sealed memory file, and each instance maps it privately (mmap(2), MAP_PRIVATE): a page belongs to all
-// of them until one writes to it. Which pages an instance has of its own is told by /proc/self/pagemap (Documentation/admin-guide/mm/pagemap.rst:
+// On Linux each instance maps the file of the image privately (mmap(2), MAP_PRIVATE): a page belongs to all of them, and to all servers that use
+// the cache, until one writes to it. The file is ours alone, is never written again, and goes by being unlinked only. Which pages an instance has of its own is told by /proc/self/pagemap (Documentation/admin-guide/mm/pagemap.rst:
 // a page that is present or swapped, and not of a file, is anonymous), so that only those are put back. To throw them away (MADV_DONTNEED) instead
 // would cost a page fault or two for each in the next call, which takes far longer than the copy; that is what is done where there is no
 // pagemap, and with an instance that came to hold too many.
@@ -26,28 +26,17 @@ type sharedPages struct {
 // maxOwnPages is how many pages of its own an instance may keep between two invocations: 2 MiB.
 const maxOwnPages = 512
 
-// sharePages makes an image of content, whose length is a multiple of 64 KiB and not 0.
-func sharePages(content []byte) (*sharedPages, error) {
+// sharePages maps the first size bytes of a file, a multiple of 64 KiB and not 0.
+func sharePages(file *os.File, size int) (*sharedPages, error) {
 	if unix.Getpagesize() != pageSize {
 		return nil, fmt.Errorf("host: pages of %d bytes are not supported", unix.Getpagesize())
 	}
-	fd, err := unix.MemfdCreate("riposte-image", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("host: memfd_create: %w", err)
+		return nil, fmt.Errorf("host: file of an image: %w", err)
 	}
 	s := &sharedPages{fd: fd}
-	for at := 0; at < len(content); {
-		n, err := unix.Pwrite(fd, content[at:], int64(at))
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("host: write of an image: %w", err), s.release())
-		}
-		at += n
-	}
-	const seals = unix.F_SEAL_WRITE | unix.F_SEAL_GROW | unix.F_SEAL_SHRINK | unix.F_SEAL_SEAL
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
-		return nil, errors.Join(fmt.Errorf("host: sealing of an image: %w", err), s.release())
-	}
-	if s.content, err = unix.Mmap(fd, 0, len(content), unix.PROT_READ, unix.MAP_SHARED); err != nil {
+	if s.content, err = unix.Mmap(fd, 0, size, unix.PROT_READ, unix.MAP_SHARED); err != nil {
 		return nil, errors.Join(fmt.Errorf("host: mapping of an image: %w", err), s.release())
 	}
 	if s.pagemap, err = os.Open("/proc/self/pagemap"); err == nil && !s.pagemapTells() {

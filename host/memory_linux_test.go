@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -17,16 +18,32 @@ func imageOf(t *testing.T, random *rand.Rand, pages int) (content []byte, shared
 			content[at+i] = byte(random.Uint32())
 		}
 	}
-	shared, err := sharePages(content)
-	if err != nil {
-		t.Fatal(err)
-	}
+	shared = share(t, content)
 	t.Cleanup(func() {
 		if err := shared.release(); err != nil {
 			t.Error(err)
 		}
 	})
 	return content, shared
+}
+
+// share maps content that lies in a file.
+func share(t *testing.T, content []byte) *sharedPages {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "x.riposte-image")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	shared, err := sharePages(file, len(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return shared
 }
 
 func TestPagesAreRestoredEachTime(t *testing.T) {
@@ -124,10 +141,7 @@ func count(t *testing.T) (mappings, files int) {
 func TestMappingsAndFilesAreGivenBack(t *testing.T) {
 	mappings, files := count(t)
 	for range 50 {
-		shared, err := sharePages(make([]byte, 64<<10))
-		if err != nil {
-			t.Fatal(err)
-		}
+		shared := share(t, make([]byte, 64<<10))
 		private, err := shared.private()
 		if err != nil {
 			t.Fatal(err)

@@ -2,13 +2,16 @@
 
 package host
 
-import "errors"
+import (
+	"errors"
+	"os"
+)
 
 // Other systems compare and copy the memory; see limitedMemory.
 
 type sharedPages struct{ content []byte }
 
-func sharePages([]byte) (*sharedPages, error) { return nil, errors.ErrUnsupported }
+func sharePages(*os.File, int) (*sharedPages, error) { return nil, errors.ErrUnsupported }
 
 func (*sharedPages) private() (*privatePages, error) { return nil, errors.ErrUnsupported }
 
@@ -21,5 +24,3 @@ func (*privatePages) release() {}
 func (*privatePages) held() int { return 0 }
 
 func (*privatePages) restore() error { return errors.ErrUnsupported }
-
-func (*privatePages) discard() error { return errors.ErrUnsupported }

@@ -15,11 +15,13 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/riposte-soar/riposte/host/bundle"
+	"github.com/riposte-soar/riposte/host/meter"
+	"github.com/riposte-soar/riposte/host/tape"
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
-// moduleStore keeps the modules of installed packages: prepared on disk (their native code beside them, in the engine's cache), and in
-// memory while they are used. A Go plugin takes 26 MB there, so what lies idle is let go; to load it again takes 50 ms.
+// moduleStore keeps the modules of installed packages: on disk an image for each package and the code that it names (its native form is in the
+// engine's cache), and in memory what is used. What lies idle is let go.
 type moduleStore struct {
 	engine   *engine
 	dir      string
@@ -29,18 +31,26 @@ type moduleStore struct {
 	compiling sync.Mutex // one at a time: it takes much memory
 
 	mu      sync.Mutex
-	modules map[string]*loadedModule // by digest
+	modules map[string]*loadedModule // by the digest of the package
+	codes   map[string]*loadedCode   // by the digest of the code
 }
 
-// loadedModule is compiled code in memory. Its fields belong to moduleStore.mu, except that those from engine to err are
+// loadedCode is compiled code in memory; modules share it.
+type loadedCode struct {
+	digest  string
+	compile func() (wazero.CompiledModule, error) // once
+	users   int                                   // moduleStore.mu
+}
+
+// loadedModule is a package's module in memory. Its fields belong to moduleStore.mu, except that those from engine to err are
 // written once, before ready is closed.
 type loadedModule struct {
 	digest  string
 	ready   chan struct{}
 	engine  *engine
-	code    wazero.CompiledModule
-	image   *image // nil if the module can have none
-	files   files  // of a command
+	code    *loadedCode
+	image   *image
+	files   files // of a command
 	pool    pool
 	err     error
 	users   int
@@ -52,19 +62,24 @@ type loadedModule struct {
 const compileWorkers = 2
 
 func newModuleStore(o Options, e *engine) *moduleStore {
-	return &moduleStore{engine: e, dir: filepath.Join(o.CacheDir, EngineVersion()), idle: o.Idle, resident: o.Resident, modules: map[string]*loadedModule{}}
+	return &moduleStore{engine: e, dir: filepath.Join(o.CacheDir, EngineVersion()), idle: o.Idle, resident: o.Resident,
+		modules: map[string]*loadedModule{}, codes: map[string]*loadedCode{}}
 }
 
-func (s *moduleStore) path(digest string) string {
+func (s *moduleStore) imagePath(digest string) string {
+	return filepath.Join(s.dir, strings.TrimPrefix(digest, "sha256:")+".riposte-image")
+}
+
+func (s *moduleStore) codePath(digest string) string {
 	return filepath.Join(s.dir, strings.TrimPrefix(digest, "sha256:")+".wasm")
 }
 
-// install writes the prepared module to disk after its code was compiled into the cache: so a module that is there is compiled.
+// install takes the module of a package apart, compiles its code and makes its image. The image is written last: a package that has one is
+// installed.
 func (s *moduleStore) install(ctx context.Context, b *bundle.Bundle) error {
 	s.compiling.Lock()
 	defer s.compiling.Unlock()
-	path := s.path(b.Digest)
-	if _, err := os.Stat(path); err == nil {
+	if _, err := os.Stat(s.imagePath(b.Digest)); err == nil {
 		return nil
 	}
 	file, err := b.Module()
@@ -74,21 +89,39 @@ func (s *moduleStore) install(ctx context.Context, b *bundle.Bundle) error {
 	if needs := b.Needs(); int64(needs.Pages)<<16 > s.engine.memory {
 		return abi.NewFault(abi.Limit, fmt.Sprintf("%s begins with %d MiB of memory, this host gives at most %d", b.Name(), needs.Pages>>4, s.engine.memory>>20), "")
 	}
-	prepared, err := prepare(ctx, file, s.engine.memory, b.Warm())
-	if ctx.Err() != nil {
-		return ctx.Err()
+	parts, err := takeApart(file)
+	if err != nil {
+		return abi.NewFault(abi.Invalid, b.Name()+" is not a module that can be run: "+err.Error(), "")
+	}
+	code, err := s.engine.compile(ctx, parts.Code)
+	if err != nil {
+		return abi.NewFault(abi.Invalid, b.Name()+" is not a valid module: "+err.Error(), "")
+	}
+	im, err := s.engine.firstImage(ctx, code, parts, b)
+	if err := errors.Join(context.Cause(ctx), code.Close(ctx)); err != nil {
+		return fmt.Errorf("host: %w", err)
 	}
 	if err != nil {
 		return abi.NewFault(abi.Invalid, b.Name()+" is not a module that can be run: "+err.Error(), "")
 	}
-	code, err := s.engine.compile(ctx, prepared)
+	im.Code = tape.Digest(parts.Code)
+	content, err := im.encode()
 	if err != nil {
-		return abi.NewFault(abi.Invalid, b.Name()+" is not a valid module: "+err.Error(), "")
-	}
-	if err := code.Close(ctx); err != nil {
 		return fmt.Errorf("host: %w", err)
 	}
-	return writeFile(path, prepared)
+	if err := writeFile(s.codePath(im.Code), parts.Code); err != nil {
+		return err
+	}
+	return writeFile(s.imagePath(b.Digest), content)
+}
+
+// takeApart meters a module and parts its code from its data.
+func takeApart(module []byte) (meter.Parts, error) {
+	metered, err := meter.Instrument(module, meter.Options{ExportGlobals: true})
+	if err != nil {
+		return meter.Parts{}, err
+	}
+	return meter.Split(metered)
 }
 
 // writeFile writes a file that is either not there or whole.
@@ -140,70 +173,116 @@ func (s *moduleStore) acquire(ctx context.Context, b *bundle.Bundle) (*loadedMod
 	return m, nil
 }
 
-// load reads the prepared module, gets its code out of the cache, and makes its image.
+// load opens the image of a package and gets the code that it names.
 func (s *moduleStore) load(ctx context.Context, m *loadedModule, b *bundle.Bundle) error {
-	prepared, err := os.ReadFile(s.path(b.Digest))
+	im, err := openImage(s.imagePath(b.Digest), s.engine.copies)
 	if errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("host: %s (%s) is not installed", b.Name(), b.Digest)
 	}
 	if err != nil {
-		return fmt.Errorf("host: cache: %w", err)
+		return s.forget(b, err)
 	}
-	if m.code, err = s.engine.compile(ctx, prepared); err != nil {
-		return fmt.Errorf("host: %s: %w", b.Name(), err)
-	}
-	if b.Command() {
-		assets, err := b.Assets()
-		if err != nil {
-			return err
-		}
+	m.image, m.code = im, s.useCode(ctx, im.Code)
+	_, err = m.code.compile()
+	if err != nil {
+		err = s.forget(b, err)
+	} else if b.Command() {
+		var assets []bundle.Asset
+		assets, err = b.Assets()
 		m.files = newFiles(assets)
 	}
-	if globals, ok := globalNames(prepared); ok {
-		m.image = s.engine.capture(ctx, m.code, globals, imageGuest(b, s.engine.memory))
-		if m.image != nil && !s.engine.copies && !bundle.HasStart(prepared) {
-			m.image.share()
-		}
+	if err != nil {
+		m.image.release()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.leaveCode(m.code)
 	}
-	return nil
+	return err
+}
+
+// forget removes an image that cannot be used, so that the package can be installed again.
+func (s *moduleStore) forget(b *bundle.Bundle, why error) error {
+	return errors.Join(fmt.Errorf("host: %s must be installed again: %w", b.Name(), why), os.Remove(s.imagePath(b.Digest)))
+}
+
+// useCode gives the code with the digest, which is compiled by the first user who needs it. It must be left.
+func (s *moduleStore) useCode(ctx context.Context, digest string) *loadedCode {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.codes[digest]
+	if c == nil {
+		c = &loadedCode{digest: digest, compile: sync.OnceValues(func() (wazero.CompiledModule, error) {
+			module, err := os.ReadFile(s.codePath(digest))
+			if err != nil {
+				return nil, err
+			}
+			if tape.Digest(module) != digest {
+				return nil, errors.New("its code is damaged")
+			}
+			return s.engine.compile(ctx, module)
+		})}
+		s.codes[digest] = c
+	}
+	c.users++
+	return c
+}
+
+// leaveCode frees code without users; s.mu is held.
+func (s *moduleStore) leaveCode(c *loadedCode) {
+	if c.users--; c.users > 0 {
+		return
+	}
+	delete(s.codes, c.digest)
+	if code, err := c.compile(); err == nil {
+		_ = code.Close(context.Background()) // frees memory, and cannot fail in this engine
+	}
 }
 
 // begin gives an instance that is ready for the action.
 func (m *loadedModule) begin(ctx context.Context, g *guest) (*instance, error) {
 	g.files = m.files
-	if m.image == nil {
-		i, err := m.engine.newInstance(ctx, m.code, g, nil)
-		if err != nil {
-			return nil, err
-		}
-		if err := i.start(ctx); err != nil {
-			g.fuel.settle(i.module)
-			g.memory = i.memory.stats
-			i.close()
-			return nil, err
-		}
-		return i, nil
-	}
-	g.clock.before = imageClock
+	g.clock.before = m.image.Clock
 	i := m.pool.take()
 	if i == nil {
 		var err error
-		if i, err = m.engine.newInstance(ctx, m.code, g, m.image.pages); err != nil {
+		if i, err = m.newInstance(ctx, g); err != nil {
 			return nil, err
-		}
-		if !i.grow(m.image) || !i.restore(m.image) {
-			i.close()
-			return nil, abi.NewFault(abi.Internal, "the image of the module does not fit it", "")
 		}
 	}
 	i.guest = g
 	i.memory.serve(g.limits.memory)
+	if m.image.Fresh == "" && m.image.Late == "" {
+		return i, nil
+	}
+	if err := i.start(ctx); err != nil {
+		g.fuel.settle(i.module)
+		g.memory = i.memory.stats
+		i.close()
+		return nil, err
+	}
+	return i, nil
+}
+
+// newInstance gives an instance that is as the image.
+func (m *loadedModule) newInstance(ctx context.Context, g *guest) (*instance, error) {
+	code, err := m.code.compile()
+	if err != nil {
+		return nil, err
+	}
+	i, err := m.engine.newInstance(ctx, code, g, m.image)
+	if err != nil || m.image.Fresh != "" {
+		return i, err
+	}
+	if err := i.become(m.image); err != nil {
+		i.close()
+		return nil, err
+	}
 	return i, nil
 }
 
 // end puts an instance back that can serve again, and closes any other.
 func (m *loadedModule) end(i *instance, sound bool) {
-	if sound && m.image != nil && i.restore(m.image) {
+	if sound && m.image.Fresh == "" && i.restore(m.image) {
 		i.guest = nil
 		if m.pool.put(i) {
 			return
@@ -271,10 +350,8 @@ func (s *moduleStore) drop(m *loadedModule) {
 	m.timer.Stop()
 	delete(s.modules, m.digest)
 	m.pool.drain()
-	if m.image != nil {
-		m.image.release()
-	}
-	_ = m.code.Close(context.Background()) // frees memory, and cannot fail in this engine
+	m.image.release()
+	s.leaveCode(m.code)
 }
 
 func (s *moduleStore) loaded() int {

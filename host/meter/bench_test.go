@@ -26,11 +26,7 @@ func BenchmarkOverhead(b *testing.B) {
 		{"fibonacci", "fib", loops, 22},
 	} {
 		b.Run(v.name, func(b *testing.B) {
-			merged, err := meter.MergeData(v.bin)
-			if err != nil {
-				b.Fatal(err)
-			}
-			out := instrument(b, merged, meter.Options{})
+			out := instrument(b, v.bin, meter.Options{})
 			plain, metered := instance(b, guestRuntime(b, plenty()), v.bin), instance(b, guestRuntime(b, plenty()), out)
 			var ratios []float64
 			for b.Loop() {

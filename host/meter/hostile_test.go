@@ -180,7 +180,7 @@ func TestTables(t *testing.T) {
 
 // TestStackIsWoundBack: the counter is where it was after calls that return in every way.
 func TestStackIsWoundBack(t *testing.T) {
-	m := instance(t, guestRuntime(t, plenty()), meteredGuest(t))
+	m := instance(t, guestRuntime(t, plenty()), instrument(t, guest(t), meter.Options{}))
 	for _, fn := range []string{"work", "state", "recurse"} {
 		if _, err := call(m, fn, 100); err != nil {
 			t.Fatal(fn, err)
@@ -193,7 +193,7 @@ func TestStackIsWoundBack(t *testing.T) {
 
 // TestNames: a trap names the functions of the module, and those that were injected.
 func TestNames(t *testing.T) {
-	m := instance(t, guestRuntime(t, plenty()), meteredGuest(t))
+	m := instance(t, guestRuntime(t, plenty()), instrument(t, guest(t), meter.Options{}))
 	_, err := call(m, "fail")
 	if err == nil || !strings.Contains(err.Error(), "main.fail") {
 		t.Errorf("the trace of a panic does not name main.fail: %v", err)
@@ -225,7 +225,7 @@ func TestReserved(t *testing.T) {
 
 // TestGoGuest: a Go guest computes the same before and after, and costs the same fuel in every run.
 func TestGoGuest(t *testing.T) {
-	plain, metered := instance(t, guestRuntime(t, plenty()), guest(t)), meteredGuest(t)
+	plain, metered := instance(t, guestRuntime(t, plenty()), guest(t)), instrument(t, guest(t), meter.Options{})
 	var fuel []int64
 	for _, slice := range []int64{50_000, 1 << 21, 1 << 40} {
 		s := &supply{left: 1 << 50, slice: slice}
@@ -241,37 +241,56 @@ func TestGoGuest(t *testing.T) {
 	}
 }
 
-// TestMergeData: overlapping segments, the later one wins; and what must stay as it is.
-func TestMergeData(t *testing.T) {
+// TestSplit: overlapping segments, the later one wins; a start function; and what must stay as it is.
+func TestSplit(t *testing.T) {
 	seg := func(at int, data string) string { return "\x00\x41" + leb(at) + "\x0b" + vec(data) }
-	with := func(body string, n int, segments string) []byte {
-		b := &builder{}
-		b.add("f\x00", ":"+i32, "\x00", body)
+	with := func(body, extra string, n int, segments string) []byte {
+		b := &builder{extra: extra}
+		b.add("f\x00", ":", "\x00", body)
 		bin := b.module("", "\x00\x01")
 		return append(bin, "\x0b"+vec(leb(n)+segments)...)
 	}
-	bin := with("\x41\x00", 5, seg(8, "aaaa")+seg(10, "bbbb")+seg(9, "c")+seg(20, "dd")+seg(60, "e"))
-	out, err := meter.MergeData(bin)
+	split := func(bin []byte) meter.Parts {
+		p, err := meter.Split(bin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	data := seg(8, "aaaa") + seg(10, "bbbb") + seg(9, "c") + seg(20, "dd") + seg(60, "e")
+	for name, bin := range map[string][]byte{
+		"no start": with("", "", 5, data),
+		"start":    with("\x41\x0b\x41\x2a\x3a\x00\x00", "\x08\x01\x00", 5, data), // writes a * behind the c
+	} {
+		p := split(bin)
+		if p.Obstacle != "" || len(p.Segments) != 5 || strings.Contains(string(p.Code), "bbbb") {
+			t.Errorf("%s: %d segments, obstacle %q", name, len(p.Segments), p.Obstacle)
+		}
+		a := instance(t, newRuntime(t, plenty()), bin)
+		b, err := joined(newRuntime(t, plenty()), p, "")
+		if err != nil || string(memory(a)) != string(memory(b)) || !strings.Contains(string(memory(b)), "acb") {
+			t.Errorf("%s: memory differs: %q %q %v", name, memory(a)[:64], memory(b)[:64], err)
+		}
+	}
+	for name, bin := range map[string][]byte{
+		"outside": with("", "", 2, seg(8, "aaaa")+"\x00\x41\x7f\x0b\x01x"),
+		"passive": with("", "", 2, seg(8, "aaaa")+"\x01\x01x"),
+	} {
+		if p := split(bin); p.Obstacle == "" || string(p.Code) != string(bin) {
+			t.Errorf("%s: it was taken apart", name)
+		}
+	}
+	one, two := split(with("", "", 1, seg(8, "one"))), split(append(with("", "", 1, seg(9, "two")), "\x00\x04\x01xyz"...))
+	if string(one.Code) != string(two.Code) {
+		t.Error("modules that differ in their data and in a custom section differ in their code")
+	}
+	metered := instrument(t, guest(t), meter.Options{ExportGlobals: true})
+	a := instance(t, guestRuntime(t, plenty()), metered)
+	b, err := joined(guestRuntime(t, plenty()), split(metered), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(out) >= len(bin)+60 {
-		t.Errorf("%d bytes became %d", len(bin), len(out))
-	}
-	a, b := instance(t, newRuntime(t, plenty()), bin), instance(t, newRuntime(t, plenty()), out)
-	if string(memory(a)) != string(memory(b)) || !strings.Contains(string(memory(b)), "acbbbb") {
-		t.Errorf("memory differs: %q %q", memory(a)[:64], memory(b)[:64])
-	}
-	for name, bin := range map[string][]byte{
-		"outside": with("\x41\x00", 2, seg(8, "aaaa")+"\x00\x41\x7f\x0b\x01x"),
-		"passive": with("\x41\x00", 2, seg(8, "aaaa")+"\x01\x01x"),
-	} {
-		if out, err := meter.MergeData(bin); err != nil || string(out) != string(bin) {
-			t.Errorf("%s: changed or refused: %v", name, err)
-		}
-	}
-	c, d := instance(t, guestRuntime(t, plenty()), guest(t)), instance(t, guestRuntime(t, plenty()), meteredGuest(t))
-	if string(memory(c)) != string(memory(d)) {
-		t.Error("memory of the Go guest differs after merging")
+	if _, err := call(b, "_initialize"); err != nil || string(memory(a)) != string(memory(b)) {
+		t.Errorf("memory of the Go guest differs after it was taken apart: %v", err)
 	}
 }

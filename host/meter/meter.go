@@ -1,9 +1,9 @@
 // Package meter rewrites WebAssembly modules so that a host can bound what they do.
 //
-// [Instrument] injects a fuel counter and a stack counter into a module, [MergeData] joins its data segments, and [Bake] writes a
-// state reached after initialisation back into the bytes of a module. All three are pure functions from bytes to bytes: the same
-// input gives the same output on every machine, no input makes them panic, and nothing here runs or validates WebAssembly. A module
-// that passes is valid for a WebAssembly runtime if, and only if, the original was; callers compile the result, never the original.
+// [Instrument] injects a fuel counter and a stack counter into a module, and [Split] parts its code from what its memory begins with.
+// Both are pure functions of bytes: the same input gives the same output on every machine, no input makes them panic, and nothing here
+// runs or validates WebAssembly. A module that passes is valid for a WebAssembly runtime if, and only if, the original was; callers
+// compile the result, never the original.
 //
 // # What is charged
 //

@@ -99,6 +99,7 @@ type module struct {
 
 	bulkMemory bool // code uses memory.init or data.drop
 	tableWrite bool // code uses table.set, table.grow, table.fill, table.copy, table.init or elem.drop
+	refFunc    bool // code uses ref.func
 }
 
 func parse(bin []byte, l Limits) (*module, error) {

@@ -192,6 +192,7 @@ func (f *function) decode(r *reader, in *instr) {
 	case op == opRefIsNull:
 		in.pops, in.push = 1, 1
 	case op == opRefFunc:
+		f.m.refFunc = true
 		in.imm, in.push = f.m.funcIndex(r), 1
 	case op == opMiscPrefix:
 		f.decodeMisc(r, in)

@@ -61,17 +61,17 @@ func (v value) bits() []uint64 {
 // side is one of two runtimes that execute the same steps.
 type side struct {
 	rt      wazero.Runtime
-	rewrite func([]byte) ([]byte, error)
+	rewrite func([]byte) (meter.Parts, error)
 	modules map[string]api.Module
 	last    api.Module
 }
 
 func (s *side) load(bin []byte, name, as string) error {
-	bin, err := s.rewrite(bin)
+	parts, err := s.rewrite(bin)
 	if err != nil {
 		return err
 	}
-	m, err := s.rt.InstantiateWithConfig(context.Background(), bin, wazero.NewModuleConfig().WithName(as).WithStartFunctions())
+	m, err := joined(s.rt, parts, as)
 	if err != nil {
 		return err
 	}
@@ -131,15 +131,16 @@ func runSpecification(t *testing.T, dir, file string) (modules, calls int) {
 		t.Fatal(err)
 	}
 	o := meter.Options{ExportGlobals: true, Limits: meter.Limits{MemoryPages: 65536, TableElements: math.MaxUint32}}
-	merged := func(bin []byte) ([]byte, error) {
-		bin, err := meter.MergeData(bin)
+	rewritten := func(bin []byte) (meter.Parts, error) {
+		bin, err := meter.Instrument(bin, o)
 		if err != nil {
-			return nil, err
+			return meter.Parts{}, err
 		}
-		return meter.Instrument(bin, o)
+		return meter.Split(bin)
 	}
-	a := &side{rt: newRuntime(t, plenty()), modules: map[string]api.Module{}, rewrite: func(b []byte) ([]byte, error) { return b, nil }}
-	b := &side{rt: newRuntime(t, &supply{left: 1 << 60, slice: 10}), modules: map[string]api.Module{}, rewrite: merged}
+	original := func(bin []byte) (meter.Parts, error) { return meter.Parts{Code: bin}, nil }
+	a := &side{rt: newRuntime(t, plenty()), modules: map[string]api.Module{}, rewrite: original}
+	b := &side{rt: newRuntime(t, &supply{left: 1 << 60, slice: 10}), modules: map[string]api.Module{}, rewrite: rewritten}
 	for _, s := range []*side{a, b} {
 		if _, err := s.rt.InstantiateWithConfig(context.Background(), spectest, wazero.NewModuleConfig()); err != nil {
 			t.Fatal(err)

@@ -3,6 +3,7 @@ package meter_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -111,16 +112,6 @@ func guest(t testing.TB) []byte {
 	return bin
 }
 
-// meteredGuest is the Go guest after all rewriting.
-func meteredGuest(t testing.TB) []byte {
-	t.Helper()
-	bin, err := meter.MergeData(guest(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return instrument(t, bin, meter.Options{})
-}
-
 // guestRuntime has WASI besides.
 func guestRuntime(t testing.TB, s *supply) wazero.Runtime {
 	t.Helper()
@@ -145,6 +136,26 @@ func firstLine(err error) string {
 	}
 	s, _, _ := strings.Cut(err.Error(), "\n")
 	return s
+}
+
+// joined instantiates a module that was taken apart, as a host does.
+func joined(rt wazero.Runtime, p meter.Parts, name string) (api.Module, error) {
+	ctx := context.Background()
+	m, err := rt.InstantiateWithConfig(ctx, p.Code, wazero.NewModuleConfig().WithName(name).WithStartFunctions())
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range p.Segments {
+		if !m.Memory().Write(s.Offset, s.Data) {
+			return nil, fmt.Errorf("a segment goes outside of the memory, to %d", s.Offset)
+		}
+	}
+	if f := m.ExportedFunction(meter.Start); f != nil {
+		if _, err := f.Call(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
 }
 
 func call(m api.Module, fn string, args ...uint64) ([]uint64, error) {
