@@ -122,8 +122,12 @@ func (l *contentLoader) runbooks() error {
 	set, problems := l.compile(l.books)
 	l.problems = append(l.problems, problems...)
 	for _, book := range set.All() {
-		i := slices.IndexFunc(l.books, func(f runbook.File) bool { return f.Name == book.File })
-		l.content.Runbooks[book.ID] = &engine.Source{Runbook: book, File: filepath.Base(book.File), Text: string(l.books[i].Data)}
+		src := l.source(book)
+		for _, id := range book.Calls {
+			called, _ := set.Get(id) // else the caller would not be in the set
+			src.Called = append(src.Called, l.source(called))
+		}
+		l.content.Runbooks[book.ID] = &src
 	}
 	l.content.Compile = l.again
 	return nil
@@ -134,22 +138,21 @@ func (l *contentLoader) compile(files []runbook.File) (*runbook.Set, document.Pr
 	return runbook.Load(files, catalog, runbook.Options{Lists: slices.Collect(maps.Keys(l.content.Lists))})
 }
 
-// again compiles one runbook as it once was: by itself, or, where it calls others, with those that are there now.
+func (l *contentLoader) source(book *runbook.Runbook) engine.Source {
+	i := slices.IndexFunc(l.books, func(f runbook.File) bool { return f.Name == book.File })
+	return engine.Source{Runbook: book, File: filepath.Base(book.File), Text: string(l.books[i].Data)}
+}
+
+// again compiles one runbook as it once was, with those that it called then.
 func (l *contentLoader) again(src engine.Source) (*runbook.Runbook, error) {
-	one := runbook.File{Name: src.File, Data: []byte(src.Text)}
-	id := strings.TrimSuffix(src.File, ".yaml")
-	set, problems := l.compile([]runbook.File{one})
-	if len(problems) > 0 {
-		others := slices.DeleteFunc(slices.Clone(l.books), func(f runbook.File) bool { return filepath.Base(f.Name) == src.File })
-		set, problems = l.compile(append(others, one))
-	}
-	if book, ok := set.Get(id); ok {
+	set, problems := l.compile(src.Files())
+	if book, ok := set.Get(strings.TrimSuffix(src.File, ".yaml")); ok {
 		return book, nil
 	}
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	return nil, fmt.Errorf("%s holds no runbook %q", src.File, id)
+	return nil, fmt.Errorf("%s holds no runbook", src.File)
 }
 
 func (l *contentLoader) rules() error {

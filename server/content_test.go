@@ -57,6 +57,12 @@ func TestLoadContent(t *testing.T) {
 	if err != nil || book.Body.Steps[0].ID != "was" || book.Digest == c.Runbooks["b"].Runbook.Digest {
 		t.Errorf("a runbook as it once was: %+v, %v", book, err)
 	}
+	old = *c.Runbooks["b"]
+	old.Called = []engine.Source{{File: "shared.yaml", Text: strings.Replace(old.Called[0].Text, "set: 1", "set: 2", 1)}}
+	book, err = c.Compile(old)
+	if err != nil || book.Digest == c.Runbooks["b"].Runbook.Digest || len(book.Body.Steps[1].Call.Scope.Steps) != 1 {
+		t.Errorf("with what it once called: %+v, %v", book, err)
+	}
 	if _, err := c.Compile(engine.Source{File: "b.yaml", Text: "runbook: b\n"}); err == nil {
 		t.Error("a damaged runbook was compiled")
 	}

@@ -54,7 +54,7 @@ func testContent(t testing.TB) *engine.Content {
 		return set, problems.Err()
 	}
 	c.Compile = func(src engine.Source) (*runbook.Runbook, error) {
-		set, err := compile([]runbook.File{{Name: src.File, Data: []byte(src.Text)}})
+		set, err := compile(src.Files())
 		if err != nil {
 			return nil, err
 		}

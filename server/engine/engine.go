@@ -41,11 +41,21 @@ type Content struct {
 	Compile func(src Source) (*runbook.Runbook, error)
 }
 
-// Source is a runbook with the text that it was compiled from.
+// Source is a runbook with the text that it was compiled from, and those of the shared runbooks that it calls.
 type Source struct {
 	Runbook *runbook.Runbook `json:"-"`
 	File    string           `json:"file"`
 	Text    string           `json:"text"`
+	Called  []Source         `json:"called,omitempty"`
+}
+
+// Files are what the runbook is compiled from, itself first.
+func (s *Source) Files() []runbook.File {
+	files := []runbook.File{{Name: s.File, Data: []byte(s.Text)}}
+	for i := range s.Called {
+		files = append(files, s.Called[i].Files()...)
+	}
+	return files
 }
 
 // Options configure an Engine. Store, Runner and Content are required.

@@ -195,7 +195,7 @@ func content(t testing.TB, texts ...string) *Content {
 		return set, problems.Err()
 	}
 	c.Compile = func(src Source) (*runbook.Runbook, error) {
-		set, err := compile([]runbook.File{{Name: src.File, Data: []byte(src.Text)}})
+		set, err := compile(src.Files())
 		if err != nil {
 			return nil, err
 		}
@@ -212,7 +212,12 @@ func content(t testing.TB, texts ...string) *Content {
 		if !ok {
 			t.Fatalf("%s is not in the set", id)
 		}
-		c.Runbooks[id] = &Source{Runbook: compiled, File: books[i].Name, Text: string(books[i].Data)}
+		src := &Source{Runbook: compiled, File: books[i].Name, Text: string(books[i].Data)}
+		for _, called := range compiled.Calls {
+			at := slices.IndexFunc(books, func(f runbook.File) bool { return f.Name == called+".yaml" })
+			src.Called = append(src.Called, Source{File: books[at].Name, Text: string(books[at].Data)})
+		}
+		c.Runbooks[id] = src
 	}
 	var problems error
 	if c.Rules, problems = loadRules(rules, slices.Collect(maps.Keys(c.Runbooks))); problems != nil {

@@ -87,7 +87,8 @@ type book struct {
 	compiled *Runbook
 	callee   *Scope // the body, as others call it
 	private  map[string]*private
-	targets  map[string]bool // parameters that its containments act on
+	targets  map[string]bool     // parameters that its containments act on
+	calls    map[string]*Runbook // the shared runbooks that it calls, by itself or by way of others
 }
 
 // private is a private runbook on its way.
@@ -103,7 +104,7 @@ func (l *loader) read(f File) {
 		l.problems = append(l.problems, problems...)
 		return
 	}
-	b := &book{node: n, private: map[string]*private{}, targets: map[string]bool{}}
+	b := &book{node: n, private: map[string]*private{}, targets: map[string]bool{}, calls: map[string]*Runbook{}}
 	b.decode(n, &b.doc)
 	id := b.doc.Runbook
 	switch first := l.books[id]; {
@@ -136,7 +137,7 @@ func (l *loader) compile(b *book) {
 	b.state = 1
 	defer func() { b.state = 2 }()
 	rb := &Runbook{ID: b.doc.Runbook, Version: b.doc.Version, Title: b.doc.Title, Description: b.doc.Description, Labels: b.doc.Labels,
-		File: b.node.File(), Digest: digest(b.node)}
+		File: b.node.File()}
 	if rb.Title == "" {
 		rb.Title = rb.ID
 	}
@@ -154,20 +155,26 @@ func (l *loader) compile(b *book) {
 		return
 	}
 	b.compiled = rb
+	rb.Calls = slices.Sorted(maps.Keys(b.calls))
+	rb.Digest = b.digest(rb.Calls)
 	callee := *rb.Body
 	callee.Name = fmt.Sprintf("%s@%d", rb.ID, rb.Version)
 	callee.Guards, callee.OnFailure, callee.Digest = rb.Guards, rb.OnFailure, rb.Digest
 	b.callee = &callee
 }
 
-// digest is the sha256 of the document as JSON with sorted keys.
-func digest(n *node) string {
-	data, err := json.Marshal(n.JSON())
+// digest is the sha256 of the document as JSON with sorted keys, together with those of the runbooks that it calls.
+func (b *book) digest(calls []string) string {
+	sum := sha256.New()
+	data, err := json.Marshal(b.node.JSON())
 	if err != nil {
 		return "" // cannot be: a document holds nothing that JSON has not
 	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
+	sum.Write(data)
+	for _, id := range calls {
+		fmt.Fprintf(sum, "\n%s %s", id, b.calls[id].Digest)
+	}
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 func (b *book) readPrivate(n *node) {
@@ -221,6 +228,8 @@ func (c *compiler) callee(n *node) *Scope {
 		return nil
 	}
 	maps.Copy(c.book.targets, b.targets)
+	c.book.calls[id] = b.compiled
+	maps.Copy(c.book.calls, b.calls)
 	return b.callee
 }
 

@@ -15,8 +15,11 @@ type Runbook struct {
 	Title       string
 	Description string
 	Labels      []string
-	// Digest is the sha256, in hex, of the canonical JSON of the document: comments and layout do not change it, anything else does.
-	Digest    string
+	// Digest is the sha256, in hex, of the canonical JSON of the document, and of the digests of the shared runbooks that it calls: comments
+	// and layout do not change it, anything else does.
+	Digest string
+	// Calls are the ids of those shared runbooks, and of those that they call, sorted.
+	Calls     []string
 	File      string
 	Inputs    []Input
 	Guards    Guards

@@ -369,6 +369,11 @@ outputs: {present: "${{ steps.b.present }}"}
 	if scope.Name != "block@2" || len(scope.Guards.NeverContain) != 1 || scope.Digest != other.Digest || scope != rb.Body.Steps[1].Call.Scope {
 		t.Errorf("the scope is %+v", scope)
 	}
+	changed := File{Name: shared.Name, Data: bytes.Replace(shared.Data, []byte("192.0.2.1"), []byte("192.0.2.9"), 1)}
+	again, _ := load(t, text("steps:", "  - {id: a, call: block@2, with: {ip: 192.0.2.2}}", `  - {id: c, if: "${{ steps.a.present }}", call: block, with: {ip: 192.0.2.3}}`), changed).Get("r")
+	if !slices.Equal(rb.Calls, []string{"block"}) || again.Digest == rb.Digest {
+		t.Errorf("calls %v; with another guard in what it calls the digest is %s, was %s", rb.Calls, again.Digest, rb.Digest)
+	}
 	_, problems := Load([]File{text("steps:", "  - {id: a, call: block@3, with: {ip: 192.0.2.2}}"), shared}, newCatalog(), Options{})
 	if len(problems) != 1 || problems[0].Hint != "there is version 2" {
 		t.Errorf("problems are %v", problems)
