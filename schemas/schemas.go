@@ -3,6 +3,8 @@
 // (https://json-schema.org/draft/2020-12); editors read the same files.
 package schemas
 
+//go:generate go run ./pages
+
 import (
 	"bytes"
 	"embed"
