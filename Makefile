@@ -13,7 +13,7 @@ BENCHTIME   ?= 1s
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build plugins demo test check format vet lint generated fuzz bench bench-parts fmt clean
+.PHONY: help build plugins demo toolchains test check format vet lint generated fuzz bench bench-parts fmt clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ build: plugins ## build the plugins and bin/riposte
 
 plugins: ## build the plugins that changed, into plugins/dist
 	$(GO) run ./plugins/build
+
+toolchains: ## get the compilers for Rust, C and AssemblyScript that are missing here
+	pdk/toolchains.sh
 
 demo: build ## run the demo: simulated vendors and one real incident
 	bin/riposte plugin compile

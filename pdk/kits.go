@@ -11,5 +11,6 @@ import "embed"
 //
 //go:embed abi/*.go
 //go:embed go/*.go all:go/template
+//go:embed rust/Cargo.toml rust/src all:rust/template
 //go:embed all:template
 var Files embed.FS

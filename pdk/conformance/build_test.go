@@ -1,70 +1,65 @@
 package conformance_test
 
 import (
-	"errors"
+	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/riposte-soar/riposte/host/bundle"
+	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/plugins/author"
 )
 
-// languages are those that have a kit. Go comes first: the others are compared with it.
-var languages = []struct {
-	name  string
-	build func(folder, out string) error
-}{
-	{"go", buildGo},
-}
+// reference is the language that the others are compared with.
+const reference = "go"
 
-// errMissing says that a toolchain is not on this machine.
-var errMissing = errors.New("not installed here (make toolchains)")
-
-func run(folder string, env []string, program string, args ...string) error {
-	if _, err := exec.LookPath(program); err != nil {
-		return errMissing
-	}
-	c := exec.Command(program, args...)
-	c.Dir, c.Env = folder, append(os.Environ(), env...)
-	if said, err := c.CombinedOutput(); err != nil {
-		return errors.New(strings.Join(c.Args, " ") + ": " + err.Error() + "\n" + string(said))
-	}
-	return nil
-}
-
-func buildGo(folder, out string) error {
-	return run(folder, []string{"GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=", "CGO_ENABLED=0"},
-		"go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-w -buildid=", "-o", out, ".")
-}
-
-// pack builds the plugin of a language.
-func pack(t *testing.T, language string, build func(folder, out string) error) *bundle.Bundle {
+// languages are those that have a kit, the reference first.
+func languages(t *testing.T) []author.Language {
 	t.Helper()
-	folder, err := filepath.Abs(language)
+	all := author.Languages()
+	for i, l := range all {
+		if l.Name == reference {
+			all[0], all[i] = all[i], all[0]
+		}
+	}
+	return all
+}
+
+// build makes the plugin of a language. The folder has no manifest of its own: that of this package goes for all.
+func build(t *testing.T, l author.Language) *bundle.Bundle {
+	t.Helper()
+	if err := l.Missing(); err != nil {
+		t.Skip("NOT TESTED: ", err)
+	}
+	folder, err := filepath.Abs(l.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := filepath.Join(t.TempDir(), "module.wasm")
-	if err := build(folder, out); errors.Is(err, errMissing) {
-		t.Skip("NOT TESTED: ", language, ": ", err)
-	} else if err != nil {
-		t.Fatal(err)
-	}
-	module, err := os.ReadFile(out)
+	yaml, err := os.ReadFile("plugin.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile("plugin.yaml")
+	manifest, err := bundle.ManifestFromYAML(append(yaml, strings.Join(l.Extra, "\n")+"\n"...), "plugin.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	manifest, err := bundle.ManifestFromYAML(text, "plugin.yaml")
+	head, err := bundle.ParseManifest(manifest)
 	if err != nil {
 		t.Fatal(err)
 	}
-	packed, err := bundle.Pack(module, manifest)
+	first, second := compile(t, l, folder, head), compile(t, l, folder, head)
+	if !bytes.Equal(first.Module, second.Module) {
+		t.Error("two builds differ")
+	}
+	parts := bundle.Parts{Manifest: manifest}
+	if len(first.Assets) > 0 {
+		if parts.Assets, err = bundle.PackAssets(first.Assets); err != nil {
+			t.Fatal(err)
+		}
+	}
+	packed, err := parts.Pack(first.Module)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,6 +67,15 @@ func pack(t *testing.T, language string, build func(folder, out string) error) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%s: %d KiB", language, len(packed)>>10)
+	t.Logf("%s: %d KiB", l.Title, len(packed)>>10)
 	return b
+}
+
+func compile(t *testing.T, l author.Language, folder string, head *abi.Manifest) *author.Made {
+	t.Helper()
+	made, err := l.Make(t.Context(), folder, head, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
 }

@@ -46,7 +46,7 @@ func trials() []trial {
 		{name: "clock", gives: object{"since_now": true, "goes_on": true}},
 		{name: "count", gives: 1},
 		{name: "count again", action: "count", gives: 1},
-		{name: "log", with: object{"message": unicode}, gives: 4},
+		{name: "write", with: object{"message": unicode}, gives: 4},
 		{name: "emit", with: object{"ip": "192.0.2.1", "verdict": "malicious", "note": unicode, "base64": binary, "sentence": "it is " + unicode}, gives: true},
 		{name: "emit what the host does not take", action: "emit", with: object{"ip": "192.0.2.1", "verdict": "evil", "note": "", "base64": binary, "sentence": ""}, kind: abi.Invalid, own: true},
 		{name: "check", gives: true},

@@ -72,10 +72,10 @@ type seen struct {
 // TestConformance runs every trial in every language.
 func TestConformance(t *testing.T) {
 	h, world := startHost(t), startLab(t)
-	reference := map[string]seen{}
-	for _, l := range languages {
-		t.Run(l.name, func(t *testing.T) {
-			s := &subject{l.name, h, pack(t, l.name, l.build), world}
+	known := map[string]seen{}
+	for _, l := range languages(t) {
+		t.Run(l.Name, func(t *testing.T) {
+			s := &subject{l.Name, h, build(t, l), world}
 			if err := h.Install(t.Context(), s.bundle); err != nil {
 				t.Fatal(err)
 			}
@@ -84,11 +84,11 @@ func TestConformance(t *testing.T) {
 				t.Run(c.name, func(t *testing.T) {
 					got := s.try(t, c)
 					c.check(t, got)
-					if l.name == languages[0].name {
-						reference[c.name] = got
+					if l.Name == reference {
+						known[c.name] = got
 						return
 					}
-					c.compare(t, got, reference[c.name])
+					c.compare(t, got, known[c.name])
 				})
 			}
 			t.Run("faults of the host", s.receivesFaults)

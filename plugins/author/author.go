@@ -32,6 +32,8 @@ type Language struct {
 	Sources []string
 	// Tools are the programs that must be on the author's machine.
 	Tools []Tool
+	// Ready, if it is set, gives a fault for what is missing beside them, with the way to get it.
+	Ready func() error
 	// Compile makes the module.
 	Compile func(ctx context.Context, p *Project) (*Made, error)
 }
@@ -43,7 +45,7 @@ type Tool struct {
 }
 
 // Languages lists what plugins can be written in.
-func Languages() []Language { return []Language{golang()} }
+func Languages() []Language { return []Language{golang(), rust()} }
 
 // Find gives the language of this name.
 func Find(name string) (Language, error) {
@@ -72,7 +74,7 @@ func LanguageOf(head *abi.Manifest, file string) (Language, error) {
 	return l, nil
 }
 
-// Missing gives a fault that names the programs that the language needs and this machine lacks, or nil.
+// Missing gives a fault that names what the language needs and this machine lacks, or nil.
 func (l Language) Missing() error {
 	var names, ways []string
 	for _, t := range l.Tools {
@@ -80,7 +82,10 @@ func (l Language) Missing() error {
 			names, ways = append(names, t.Name), append(ways, t.Get)
 		}
 	}
-	if names == nil {
+	switch {
+	case names == nil && l.Ready != nil:
+		return l.Ready()
+	case names == nil:
 		return nil
 	}
 	return abi.NewFault(abi.Failed, fmt.Sprintf("%s needs %s, which is not in PATH", l.Title, strings.Join(names, " and ")), strings.Join(ways, "; "))

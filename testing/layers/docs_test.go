@@ -20,7 +20,7 @@ type page struct {
 	text string
 }
 
-// pages are the README and everything in docs.
+// pages are the README and everything in docs and docs/languages.
 func pages(t *testing.T) (list []page) {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
@@ -28,8 +28,12 @@ func pages(t *testing.T) (list []page) {
 		t.Fatalf("no pages in docs: %v", err)
 	}
 	list = append(list, page{"README.md", readText(t, "README.md")})
-	for _, name := range names {
-		name = "docs/" + filepath.Base(name)
+	languages, err := filepath.Glob(filepath.Join(root, "docs", "languages", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(names, languages...) {
+		name = filepath.ToSlash(strings.TrimPrefix(name, filepath.Clean(root)+string(filepath.Separator)))
 		list = append(list, page{name, readText(t, name)})
 	}
 	return list

@@ -302,8 +302,8 @@ func exportKnock() int32 {
 	})
 }
 
-//go:wasmexport log
-func exportLog() int32 {
+//go:wasmexport write
+func exportWrite() int32 {
 	return pdk.Run(func(c *pdk.Call, p struct {
 		Message string `json:"message"`
 	}) (int, error) {

@@ -1,0 +1,126 @@
+package author
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/riposte-soar/riposte/host/bundle"
+	"github.com/riposte-soar/riposte/pdk/abi"
+)
+
+func rust() Language {
+	return Language{
+		Name: "rust", Title: "Rust", Template: "rust/template",
+		Kit:     map[string]string{"rust": "rust"},
+		Sources: []string{"pdk/rust/src", "pdk/rust/Cargo.toml", "Cargo.toml", "Cargo.lock"},
+		Tools:   []Tool{{"cargo", "install Rust: https://rustup.rs"}},
+		Ready:   func() error { _, err := findRust(); return err },
+		Compile: compileRust,
+	}
+}
+
+const rustTarget = "wasm32-unknown-unknown"
+
+// rustTools are a cargo that can compile for rustTarget, and the variables that it needs.
+type rustTools struct {
+	cargo string
+	env   []string
+	flags []string
+}
+
+// findRust takes the Rust in PATH if it has the target, and otherwise that of the system with the standard library that pdk/toolchains.sh
+// compiled for it.
+func findRust() (rustTools, error) {
+	if root, err := exec.Command("rustc", "--print", "sysroot").Output(); err == nil && hasTarget(strings.TrimSpace(string(root))) {
+		return rustTools{cargo: "cargo"}, nil
+	}
+	const rustc, linker = "/usr/bin/rustc", "wasm-ld-19"
+	words, err := exec.Command(rustc, "--version").Output()
+	if version := strings.Fields(string(words)); err == nil && len(version) > 1 {
+		_, err := exec.LookPath(linker)
+		if root := toolchain("rust-" + version[1]); err == nil && hasTarget(root) {
+			return rustTools{"/usr/bin/cargo", []string{"RUSTC=" + rustc, "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=" + linker}, []string{"--sysroot=" + root}}, nil
+		}
+	}
+	return rustTools{}, abi.NewFault(abi.Failed, "this Rust has no standard library for "+rustTarget, "rustup target add "+rustTarget)
+}
+
+func hasTarget(sysroot string) bool {
+	found, err := filepath.Glob(filepath.Join(sysroot, "lib", "rustlib", rustTarget, "lib", "libstd-*.rlib"))
+	return err == nil && len(found) > 0
+}
+
+// toolchain is the folder of a toolchain that pdk/toolchains.sh made, or would make.
+func toolchain(name string) string {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(cache, "riposte", "toolchains", name)
+}
+
+// compileRust builds the library in the folder. Where the crates lie on this machine does not go into the module.
+func compileRust(ctx context.Context, p *Project) (*Made, error) {
+	tools, err := findRust()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.Run(ctx, tools.env, tools.cargo, "fetch", "--target", rustTarget); err != nil {
+		return nil, err
+	}
+	crates, err := filepath.Glob(filepath.Join(cargoHome(), "registry", "src", "*"))
+	if err != nil {
+		return nil, err
+	}
+	flags := slices.Clone(tools.flags)
+	for _, folder := range crates {
+		flags = append(flags, "--remap-path-prefix="+folder+"=crates")
+	}
+	env := append(tools.env, "CARGO_ENCODED_RUSTFLAGS="+strings.Join(flags, "\x1f"))
+	said, err := p.Output(ctx, env, tools.cargo, "build", "--release", "--offline", "--target", rustTarget, "--message-format=json-render-diagnostics")
+	if err != nil {
+		return nil, err
+	}
+	file, err := rustModule(said)
+	if err != nil {
+		return nil, err
+	}
+	module, err := ReadBounded(file, bundle.MaxBytes)
+	return &Made{Module: module}, err
+}
+
+func cargoHome() string {
+	if home := os.Getenv("CARGO_HOME"); home != "" {
+		return home
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(home, ".cargo")
+}
+
+// rustModule finds the module among the messages of cargo, one JSON document a line.
+func rustModule(said []byte) (string, error) {
+	for line := range bytes.Lines(said) {
+		var message struct {
+			Filenames []string `json:"filenames"`
+		}
+		if json.Unmarshal(line, &message) != nil {
+			continue
+		}
+		for _, file := range message.Filenames {
+			if strings.HasSuffix(file, ".wasm") {
+				return file, nil
+			}
+		}
+	}
+	return "", errors.New("cargo made no module: Cargo.toml needs [lib] with crate-type = [\"cdylib\"]")
+}
