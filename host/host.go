@@ -89,6 +89,8 @@ type Invocation struct {
 	// Tape records the invocation, or goes on with one that was cut short. With a tape.Replay the invocation is that of the tape, whatever
 	// else stands here but Bundle: it has no rights, performs nothing and waits for nothing. What it did is in the Replay afterwards.
 	Tape tape.Log
+	// Peer answers host calls in place of the world, for tests of plugins; nil in production.
+	Peer hostcall.Peer
 }
 
 // Outcome is what an invocation came to: Output, or a Fault.

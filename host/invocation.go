@@ -52,7 +52,7 @@ type ending struct {
 // openSession works out the rights of an invocation.
 func (h *Host) openSession(in Invocation, l limits) (*hostcall.Session, *abi.Fault) {
 	return hostcall.NewSession(hostcall.SessionOptions{ID: in.ID, Key: in.Key, Namespace: in.Connector, Manifest: &in.Bundle.Manifest,
-		Action: in.Action, Settings: orObject(in.Settings), Grant: in.Grant, Services: h.options.Services, Tape: in.Tape, MaxCalls: l.hostCalls})
+		Action: in.Action, Settings: orObject(in.Settings), Grant: in.Grant, Services: h.options.Services, Tape: in.Tape, MaxCalls: l.hostCalls, Peer: in.Peer})
 }
 
 // newTask makes the input, and completes the head of the tape. An invocation that goes on from a tape gets the identity, the time and the seed

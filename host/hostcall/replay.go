@@ -33,7 +33,7 @@ func (s *Session) again(ctx context.Context, past *tape.Exchange, op operation, 
 	}
 	s.resolveSecrets(ctx)
 	call.Effect, call.Key = past.Effect, past.Key
-	return s.perform(ctx, op, g, call)
+	return s.perform(ctx, op, g, call, document)
 }
 
 // replayed answers a call of a replay, and notes both on the tape that the replay makes.

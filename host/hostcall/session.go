@@ -25,7 +25,8 @@ type SessionOptions struct {
 	Grant     capability.Grant
 	Services  *Services
 	Tape      tape.Log
-	MaxCalls  int // host calls but for log and emit; 0 is without limit
+	MaxCalls  int  // host calls but for log and emit; 0 is without limit
+	Peer      Peer // nil in production
 }
 
 // Session carries out the host calls of one invocation.
@@ -223,7 +224,7 @@ func (s *Session) Call(ctx context.Context, fn string, request []byte) []byte {
 	if fault := s.record(entry, call.Effect.Writes()); fault != nil {
 		return reply(nil, fault)
 	}
-	return s.perform(ctx, op, g, call)
+	return s.perform(ctx, op, g, call, document)
 }
 
 // authorise decides whether the call may be made, and completes it by effect and key.
@@ -278,7 +279,12 @@ func (s *Session) refuse(entry tape.Entry, fault *abi.Fault) []byte {
 }
 
 // perform does what was authorised and begun, and records its end.
-func (s *Session) perform(ctx context.Context, op operation, g granted, call *tape.Call) []byte {
+func (s *Session) perform(ctx context.Context, op operation, g granted, call *tape.Call, document []byte) []byte {
+	if s.o.Peer != nil {
+		if a := s.o.Peer(ctx, s.seq, call, document); a != nil {
+			return s.heard(a, call)
+		}
+	}
 	start := s.o.Services.o.Now()
 	value, fault := op.perform(ctx, s, g, call.Key)
 	duration := max(s.o.Services.o.Now().Sub(start), 0)
