@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -122,6 +123,42 @@ func (s *Server) decisions() {
 			}
 			return answer(e.Tape(id))
 		})
+	route(s, http.MethodGet, "/tapes/{invocation}/file", "export-tape", "The same record as it lies in a file: checked lines, and the large bodies that they name.", "runs",
+		func(_ context.Context, in *struct {
+			Invocation string `path:"invocation" doc:"as the step shows it; percent-encode it"`
+		}) (*body[*TapeFile], error) {
+			id, err := url.PathUnescape(in.Invocation)
+			if err != nil {
+				return nil, problem(abi.NewFault(abi.Invalid, err.Error(), "percent-encode the invocation"))
+			}
+			return answer(s.tapeFile(id))
+		})
+}
+
+// TapeFile is a tape with everything that belongs to it.
+type TapeFile struct {
+	Lines string            `json:"lines" doc:"JSON lines, each of which names the digest of the one before"`
+	Blobs map[string][]byte `json:"blobs,omitempty" doc:"large bodies, by digest"`
+}
+
+func (s *Server) tapeFile(id string) (*TapeFile, error) {
+	entries, err := s.o.Engine.Tape(id)
+	if err != nil {
+		return nil, err
+	}
+	var lines strings.Builder
+	var chain tape.Chain
+	file := &TapeFile{Blobs: map[string][]byte{}}
+	for i := range entries {
+		line, err := chain.Line(&entries[i])
+		if err != nil {
+			return nil, err
+		}
+		lines.Write(line)
+		maps.Copy(file.Blobs, entries[i].Blobs)
+	}
+	file.Lines = lines.String()
+	return file, nil
 }
 
 // page is how many incidents are read at once.

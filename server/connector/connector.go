@@ -74,7 +74,7 @@ func Load(name string, text []byte, plugins map[string]*bundle.Bundle) (*Connect
 		at := place(root, f.Settings, fault.Where)
 		problems = append(problems, at.Problem(fault.Message, fault.Hint))
 	}
-	grant, more := readGrant(f.Grant, plugin.Manifest.Requires)
+	grant, more := ReadGrant(f.Grant, plugin.Manifest.Requires)
 	problems = append(problems, more...)
 	c.Grant = grant
 	canonical, err := json.Marshal([]any{c.ID, c.Plugin, c.Title, c.Settings, c.Grant})
@@ -86,8 +86,8 @@ func Load(name string, text []byte, plugins map[string]*bundle.Bundle) (*Connect
 	return c, problems
 }
 
-// readGrant reads what the operator gives. What is not asked for cannot be granted.
-func readGrant(n *document.Node, asked []abi.Requirement) (capability.Grant, document.Problems) {
+// ReadGrant reads what the operator gives. What is not asked for cannot be granted.
+func ReadGrant(n *document.Node, asked []abi.Requirement) (capability.Grant, document.Problems) {
 	grant := capability.Grant{}
 	if n == nil {
 		return grant, nil
