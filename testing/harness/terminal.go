@@ -1,0 +1,255 @@
+package harness
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/riposte-soar/riposte/host/tape"
+	"github.com/riposte-soar/riposte/pdk/abi"
+)
+
+// Style is how a report looks on a terminal.
+type Style struct {
+	Color bool
+	// Verbose shows inputs, outputs, calls and logs of every case, and not only of those that did not pass.
+	Verbose bool
+}
+
+// The colours, as SGR codes of ECMA-48.
+const (
+	plain  = ""
+	bold   = "1"
+	dim    = "2"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	cyan   = "36"
+)
+
+// screen writes to a terminal, and keeps the first error.
+type screen struct {
+	w     io.Writer
+	style Style
+	err   error
+}
+
+func (s *screen) paint(code, text string) string {
+	if !s.style.Color || code == plain {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (s *screen) printf(format string, args ...any) {
+	if s.err == nil {
+		_, s.err = fmt.Fprintf(s.w, format, args...)
+	}
+}
+
+// WriteTerminal writes a report for people at a terminal: a line for each case, everything about those that did not pass.
+func WriteTerminal(w io.Writer, r *Report, style Style) error {
+	s := &screen{w: w, style: style}
+	head := fmt.Sprintf("%s %s", r.Plugin, r.Version)
+	if r.Mode != "" {
+		head += " · " + r.Mode
+	}
+	s.printf("%s  %s\n\n", s.paint(bold, head), s.paint(dim, r.Title))
+	name, action := 0, 0
+	for _, one := range r.Results {
+		name, action = max(name, utf8.RuneCountInString(one.Name())), max(action, len(one.Action))
+	}
+	for _, one := range r.Results {
+		s.line(one, name, action)
+		if style.Verbose || one.Verdict != Passed {
+			s.details(one)
+		}
+	}
+	s.foot(r)
+	return s.err
+}
+
+// WriteLine writes the line of one case.
+func WriteLine(w io.Writer, r *Result, style Style) error {
+	s := &screen{w: w, style: style}
+	s.line(r, utf8.RuneCountInString(r.Name()), len(r.Action))
+	return s.err
+}
+
+func (s *screen) mark(v Verdict) string {
+	switch v {
+	case Passed:
+		return s.paint(green, "✓")
+	case Failed:
+		return s.paint(red, "✗")
+	}
+	return s.paint(yellow, "!")
+}
+
+func (s *screen) line(r *Result, name, action int) {
+	pad := func(text string, width int) string {
+		return text + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(text)))
+	}
+	s.printf("  %s %s  %s  %s  %s\n", s.mark(r.Verdict), pad(r.Name(), name), s.paint(cyan, pad(r.Action, action)),
+		s.paint(dim, fmt.Sprintf("%2d calls %7s %8s", len(r.Calls), amount(r.Fuel), shortly(r.Wall))), s.paint(dim, r.Title))
+}
+
+// amount shortens a number of instructions.
+func amount(n int64) string {
+	switch {
+	case n >= 10_000_000:
+		return fmt.Sprintf("%d M", n/1_000_000)
+	case n >= 1_000_000:
+		return fmt.Sprintf("%.1f M", float64(n)/1e6)
+	case n >= 1000:
+		return fmt.Sprintf("%d k", n/1000)
+	}
+	return fmt.Sprint(n)
+}
+
+func shortly(d time.Duration) string {
+	switch {
+	case d >= time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	case d >= 10*time.Millisecond:
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(10 * time.Microsecond).String()
+}
+
+// details tells everything about a case.
+func (s *screen) details(r *Result) {
+	const in = "      "
+	for _, f := range r.Failures {
+		message, rest, _ := strings.Cut(f.Message, "\n")
+		if f.Path != "" {
+			message += " at " + f.Path
+		}
+		s.printf("%s%s  %s\n", in, s.paint(dim, f.Where), s.paint(bold, message))
+		s.block(in+"  ", rest)
+		if f.Want != "" || f.Got != "" {
+			s.printf("%s  %s %s\n%s  %s %s\n", in, s.paint(green, "want"), f.Want, in, s.paint(red, "got "), f.Got)
+		}
+	}
+	s.printf("%s%s %s\n", in, s.paint(dim, "input   "), oneLine(r.Parameters))
+	if r.Fault != nil {
+		s.printf("%s%s %s\n", in, s.paint(dim, "fault   "), s.paint(yellow, r.Fault.Error()))
+	} else {
+		s.printf("%s%s %s\n", in, s.paint(dim, "output  "), oneLine(r.Output))
+	}
+	for _, frame := range r.Stack {
+		s.printf("%s%s %s\n", in, s.paint(dim, "stack   "), frame)
+	}
+	for i := range r.Calls {
+		asked, answered := tell(&r.Calls[i])
+		s.printf("%s%s %s\n%s         %s\n", in, s.paint(dim, fmt.Sprintf("call %-3d", r.Calls[i].Seq)), asked, in, s.paint(dim, "→ ")+answered)
+	}
+	for _, l := range r.Logs {
+		s.printf("%s%s %s: %s\n", in, s.paint(dim, "log     "), l.Level, l.Message)
+	}
+	for _, e := range r.Emissions {
+		s.printf("%s%s %s %s\n", in, s.paint(dim, "emits   "), e.Type, cmp.Or(e.Value, e.Name))
+	}
+	s.printf("%s%s %s of memory, %d instructions\n\n", in, s.paint(dim, "took    "), size(r.Memory), r.Fuel)
+}
+
+// block writes lines, those of a comparison in colour.
+func (s *screen) block(indent, text string) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		code := plain
+		switch {
+		case strings.HasPrefix(line, "-"):
+			code = red
+		case strings.HasPrefix(line, "+"):
+			code = green
+		}
+		s.printf("%s%s\n", indent, s.paint(code, line))
+	}
+}
+
+func (s *screen) foot(r *Report) {
+	color := green
+	if !r.OK() {
+		color = red
+	}
+	s.printf("\n  %s %s\n", s.paint(color, r.Summary()), s.paint(dim, "in "+shortly(r.Took)))
+	for _, note := range r.Notes() {
+		s.printf("  %s\n", s.paint(yellow, note))
+	}
+}
+
+// Notes tells what the cases leave open, one sentence each.
+func (r *Report) Notes() (notes []string) {
+	if len(r.Untested) > 0 {
+		notes = append(notes, "no case calls: "+strings.Join(r.Untested, ", "))
+	}
+	if len(r.Unused) > 0 {
+		notes = append(notes, "no case needs what the plugin asks for: "+strings.Join(r.Unused, ", "))
+	}
+	return notes
+}
+
+func size(n int64) string {
+	if n >= 1<<20 {
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%d KiB", (n+1023)>>10)
+}
+
+// maxLine bounds what a terminal is shown of a document.
+const maxLine = 2000
+
+func oneLine(document json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Compact(&b, document) != nil {
+		return string(document)
+	}
+	if b.Len() > maxLine {
+		return strings.ToValidUTF8(b.String()[:maxLine], "") + fmt.Sprintf(" … (%d bytes)", b.Len())
+	}
+	return b.String()
+}
+
+// tell gives a call in two lines.
+func tell(x *tape.Exchange) (asked, answered string) {
+	asked = x.Function + " " + cmp.Or(x.Summary, oneLine(x.Request))
+	if x.Key != "" {
+		asked += "  key " + x.Key
+	}
+	var reply abi.Reply
+	switch err := json.Unmarshal(x.Reply, &reply); {
+	case x.Open:
+		return asked, "(it never ended)"
+	case err != nil:
+		return asked, oneLine(x.Reply)
+	case reply.Fault != nil && x.Refused:
+		return asked, "REFUSED " + reply.Fault.Error()
+	case reply.Fault != nil:
+		return asked, reply.Fault.Error()
+	}
+	var response abi.HTTPResponse
+	if x.Function == "http.fetch" && json.Unmarshal(reply.Value, &response) == nil {
+		body := response.Body.Text
+		if len(response.Body.Base64) > 0 {
+			body = fmt.Sprintf("%d bytes", len(response.Body.Base64))
+		}
+		return asked, fmt.Sprintf("%d %s", response.Status, brief(body))
+	}
+	return asked, oneLine(reply.Value)
+}
+
+// brief is the beginning of a text, in one line.
+func brief(text string) string {
+	const most = 300
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > most {
+		return strings.ToValidUTF8(text[:most], "") + " …"
+	}
+	return text
+}

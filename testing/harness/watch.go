@@ -1,0 +1,62 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// pollEvery is how often a folder is looked at. A plugin's folder is small: to look costs less than a millisecond, needs nothing of the operating
+// system, and sees what comes over a network as well.
+const pollEvery = 100 * time.Millisecond
+
+// Watch looks at the files of a plugin's folder, and calls fn at once and then after each change, until ctx is over. What happens while fn runs
+// counts as a change too, but for files of these names.
+func Watch(ctx context.Context, dir string, but []string, fn func()) error {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		before, err := sight(dir, but)
+		if err != nil {
+			return err
+		}
+		fn()
+		for same := true; same; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+			}
+			now, err := sight(dir, but)
+			if err != nil {
+				return err
+			}
+			same = maps.Equal(before, now)
+		}
+	}
+}
+
+// sight tells size and time of each file that a build or a test may read. Hidden files, packages and what compilers leave are none.
+func sight(dir string, but []string) (map[string]string, error) {
+	seen := map[string]string{}
+	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		switch base := entry.Name(); {
+		case err != nil:
+			return err
+		case entry.IsDir() && name != dir && (base[0] == '.' || slices.Contains([]string{"target", "node_modules", "build"}, base)):
+			return fs.SkipDir
+		case entry.IsDir() || base[0] == '.' || strings.HasSuffix(base, ".wasm") || strings.HasSuffix(base, ".part") || slices.ContainsFunc(but, func(f string) bool { return filepath.Base(f) == base }):
+			return nil
+		}
+		if info, err := entry.Info(); err == nil { // it may be gone by now
+			seen[name] = fmt.Sprint(info.Size(), info.ModTime())
+		}
+		return nil
+	})
+	return seen, err
+}
