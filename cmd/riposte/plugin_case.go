@@ -1,0 +1,329 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/riposte-soar/riposte/host/bundle"
+	"github.com/riposte-soar/riposte/host/capability"
+	"github.com/riposte-soar/riposte/host/tape"
+	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/plugins/author"
+	"github.com/riposte-soar/riposte/server/document"
+	"github.com/riposte-soar/riposte/testing/harness"
+)
+
+// workbench is a plugin's folder, and how its calls go out.
+type workbench struct {
+	dir      string
+	module   string
+	settings string
+	allow    []string
+}
+
+func (w *workbench) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&w.module, "module", "", "package to use, in place of building the folder")
+	cmd.Flags().StringVar(&w.settings, "settings", "", "file (YAML) with the settings of live calls: a map, or a connector")
+	cmd.Flags().StringSliceVar(&w.allow, "allow", nil, "networks (CIDR) that live calls may reach though they are this machine's own, such as 127.0.0.0/8")
+}
+
+// plugin builds the plugin, or opens its package.
+func (w *workbench) plugin(ctx context.Context, said io.Writer) (*bundle.Bundle, error) {
+	if w.module != "" {
+		return bundle.OpenFile(w.module)
+	}
+	p, err := author.Build(ctx, w.dir, author.Options{Bare: true, Say: func(what string) { fmt.Fprintln(said, what) }})
+	if err != nil {
+		return nil, err
+	}
+	return p.Bundle, nil
+}
+
+// open makes the harness. Modules that are tried out have a cache of their own, which is kept small.
+func (w *workbench) open(live bool) (*harness.Harness, error) {
+	user, err := os.UserCacheDir()
+	if err != nil {
+		return nil, err
+	}
+	o := harness.Options{CacheDir: filepath.Join(user, "riposte", "trials"), Live: live}
+	for _, text := range w.allow {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--allow %s: %w", text, err)}
+		}
+		o.Network.Allow = append(o.Network.Allow, prefix)
+	}
+	if err := harness.Trim(o.CacheDir, time.Now()); err != nil {
+		return nil, err
+	}
+	return harness.Open(o)
+}
+
+// readSettings reads --settings: the settings themselves, or a connector that has them.
+func (w *workbench) readSettings(b *bundle.Bundle) (json.RawMessage, capability.Grant, error) {
+	grant := capability.Grant{}
+	for _, r := range b.Manifest.Requires {
+		grant[r.ID] = capability.Narrowing{}
+	}
+	if w.settings == "" {
+		return nil, grant, nil
+	}
+	text, err := author.ReadBounded(w.settings, document.MaxSize)
+	if err != nil {
+		return nil, nil, err
+	}
+	root, problems := document.Parse(w.settings, text)
+	if len(problems) > 0 {
+		return nil, nil, problems
+	}
+	if inner := root.Get("settings"); inner != nil && root.Get("connector") != nil {
+		root = inner
+	}
+	raw, err := json.Marshal(root.JSON())
+	if err != nil {
+		return nil, nil, err
+	}
+	if fault := b.CheckSettings(raw); fault != nil {
+		at := *fault
+		at.Where = w.settings + ": " + fault.Where
+		return nil, nil, &at
+	}
+	return raw, grant, nil
+}
+
+// testFlags are those of plugin test.
+type testFlags struct {
+	workbench
+	pattern                    string
+	replay, fault, crash       string
+	record, contract           bool
+	liveAfter, parallel        int
+	watch, verbose             bool
+	html, markdown, junit      string
+	fromRun, step, name, title string
+}
+
+func testCommand(c *client) *cobra.Command {
+	var f testFlags
+	cmd := &cobra.Command{Use: "test [DIR]", Short: "Build the plugin in a folder, and run its cases (tests/*.yaml) in the sandbox",
+		Long: "Build the plugin in a folder, and run its cases: calls of actions, with what the world answers and what must come of it.\n" +
+			"docs/testing-plugins.md tells how cases are written. The exit code is 1 if a case does not pass, 2 if one cannot be read.",
+		Args: cobra.MaximumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+			f.dir = "."
+			if len(args) == 1 {
+				f.dir = args[0]
+			}
+			if f.fromRun != "" {
+				return c.caseOfRun(cmd, &f)
+			}
+			m, err := f.mode()
+			if err != nil {
+				return err
+			}
+			h, err := f.open(m.Record || m.Contract || m.LiveAfter > 0)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = h.Close() }()
+			if !f.watch {
+				return c.test(cmd, h, &f, m)
+			}
+			return c.testAgain(cmd, h, &f, m)
+		}}
+	f.flags(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.pattern, "run", "", "only cases whose file names (without .yaml) match this pattern, such as block-*")
+	flags.StringVar(&f.replay, "replay", "strict", "strict: the calls of the tape in its order; lenient: in any order, each at most as often")
+	flags.BoolVar(&f.record, "record", false, "let the calls of cases without stubs go out, and keep their tapes")
+	flags.IntVar(&f.liveAfter, "live-after", 0, "answer so many calls from the tape, and let those behind them go out")
+	flags.StringVar(&f.fault, "fault", "", "let a call meet a fault: "+strings.Join(harness.Injections(), ", ")+" or all; KIND@N is call N only")
+	flags.StringVar(&f.crash, "crash", "", "let the process die at each call, and go on from its tape: begin, end or all; begin@N is call N only")
+	flags.BoolVar(&f.contract, "contract", false, "take each containment through its life, out in the world: place, probe, place again, remove, probe")
+	flags.IntVar(&f.parallel, "parallel", 0, "cases at once (default: one for each processor)")
+	flags.BoolVar(&f.watch, "watch", false, "build and run again whenever a file changes")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show input, output, calls and logs of every case")
+	flags.StringVar(&f.html, "html", "", "write a report to this file, as one page")
+	flags.StringVar(&f.markdown, "markdown", "", "write a report to this file, in Markdown")
+	flags.StringVar(&f.junit, "junit", "", "write a report to this file, in JUnit's format")
+	flags.StringVar(&f.fromRun, "from-run", "", "make a case of a run of a server, such as RUN-000001-1, instead of running cases")
+	flags.StringVar(&f.step, "step", "", "with --from-run: the path of the step")
+	flags.StringVar(&f.name, "name", "", "with --from-run: the name of the case (default: of run and step)")
+	flags.StringVar(&f.title, "title", "", "with --from-run: what the case is about")
+	return cmd
+}
+
+// mode reads how the cases are to be run.
+func (f *testFlags) mode() (m harness.Mode, err error) {
+	m = harness.Mode{Record: f.record, Contract: f.contract, LiveAfter: f.liveAfter, Parallel: f.parallel}
+	switch f.replay {
+	case "strict":
+	case "lenient":
+		m.Replay = tape.Lenient
+	default:
+		return m, usageError{fmt.Errorf("--replay %s: expected strict or lenient", f.replay)}
+	}
+	if on := 0; f.record || f.contract || f.liveAfter > 0 || f.fault != "" || f.crash != "" {
+		for _, set := range []bool{f.record || f.contract, f.liveAfter > 0, f.fault != "", f.crash != ""} {
+			if set {
+				on++
+			}
+		}
+		if on > 1 {
+			return m, usageError{errors.New("--record and --contract, --live-after, --fault and --crash exclude each other")}
+		}
+	}
+	if f.settings != "" && !f.record && !f.contract && f.liveAfter == 0 {
+		return m, usageError{errors.New("--settings is for calls that go out: --record, --contract or --live-after")}
+	}
+	return m, nil
+}
+
+// variations are the modes that --fault and --crash stand for; m itself without them.
+func (f *testFlags) variations(m harness.Mode) ([]harness.Mode, error) {
+	text, kinds := f.fault, harness.Injections()
+	if f.crash != "" {
+		text, kinds = f.crash, []string{string(tape.BeginKind), string(tape.EndKind)}
+	}
+	if text == "" {
+		return []harness.Mode{m}, nil
+	}
+	kind, number, numbered := strings.Cut(text, "@")
+	at, err := strconv.Atoi(cmp.Or(number, "0"))
+	if err != nil || numbered && at < 1 || kind != "all" && !slices.Contains(kinds, kind) {
+		return nil, usageError{fmt.Errorf("%q: expected %s or all, and perhaps @ with the number of a call", text, strings.Join(kinds, ", "))}
+	}
+	var list []harness.Mode
+	for _, k := range kinds {
+		if kind != "all" && kind != k {
+			continue
+		}
+		one := m
+		if f.crash != "" {
+			one.Crash = &harness.Crash{When: tape.Kind(k), At: at}
+		} else {
+			one.Fault = &harness.Injection{Kind: k, At: at}
+		}
+		list = append(list, one)
+	}
+	return list, nil
+}
+
+// test builds and runs once.
+func (c *client) test(cmd *cobra.Command, h *harness.Harness, f *testFlags, m harness.Mode) error {
+	modes, err := f.variations(m)
+	if err != nil {
+		return err
+	}
+	b, err := f.plugin(cmd.Context(), cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	if m.Settings, _, err = f.readSettings(b); err != nil {
+		return err
+	}
+	cases, err := harness.Load(filepath.Join(f.dir, harness.CasesFolder), f.pattern, b)
+	if err != nil {
+		return err
+	}
+	if len(cases) == 0 {
+		return abi.NewFault(abi.NotFound, "there is no case in "+filepath.Join(f.dir, harness.CasesFolder)+withPattern(f.pattern), "docs/testing-plugins.md tells how one is written; riposte plugin record makes one of a real call")
+	}
+	report := &harness.Report{}
+	for i, mode := range modes {
+		mode.Settings = m.Settings
+		more, err := h.Run(cmd.Context(), b, cases, mode, progress(cmd.ErrOrStderr()))
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			report = more
+			continue
+		}
+		report.Join(more)
+	}
+	return c.report(cmd, f, report)
+}
+
+func withPattern(pattern string) string {
+	if pattern == "" {
+		return ""
+	}
+	return " that matches " + pattern
+}
+
+// progress shows on a terminal how far a long suite is.
+func progress(w io.Writer) harness.Progress {
+	if !colored(w) {
+		return nil
+	}
+	began := time.Now()
+	return func(done, total int, _ *harness.Result) {
+		switch {
+		case done == total:
+			fmt.Fprint(w, "\r\x1b[K")
+		case time.Since(began) > 500*time.Millisecond:
+			fmt.Fprintf(w, "\r  %d of %d cases\x1b[K", done, total)
+		}
+	}
+}
+
+// report shows a report, and writes the files that are asked for.
+func (c *client) report(cmd *cobra.Command, f *testFlags, r *harness.Report) error {
+	for _, file := range []struct {
+		name  string
+		write func(io.Writer, *harness.Report) error
+	}{{f.html, harness.WriteHTML}, {f.markdown, harness.WriteMarkdown}, {f.junit, harness.WriteJUnit}} {
+		if file.name == "" {
+			continue
+		}
+		var text strings.Builder
+		if err := file.write(&text, r); err != nil {
+			return err
+		}
+		if err := writeWhole(file.name, []byte(text.String()), 0o644); err != nil {
+			return err
+		}
+	}
+	var err error
+	if c.json || c.format == "json" {
+		err = harness.WriteJSON(cmd.OutOrStdout(), r)
+	} else {
+		err = harness.WriteTerminal(cmd.OutOrStdout(), r, harness.Style{Color: colored(os.Stdout), Verbose: f.verbose})
+	}
+	if err == nil && !r.OK() {
+		return fmt.Errorf("%s: %s", r.Plugin, r.Summary())
+	}
+	return err
+}
+
+// testAgain tests after each change, until somebody interrupts it. What is wrong meanwhile is shown.
+func (c *client) testAgain(cmd *cobra.Command, h *harness.Harness, f *testFlags, m harness.Mode) error {
+	w := cmd.OutOrStdout()
+	return harness.Watch(cmd.Context(), f.dir, []string{f.html, f.markdown, f.junit}, func() {
+		if colored(w) {
+			fmt.Fprint(w, "\x1b[H\x1b[2J\x1b[3J")
+		}
+		began := time.Now()
+		err := c.test(cmd, h, f, m)
+		if cmd.Context().Err() != nil {
+			return
+		}
+		if err != nil {
+			fmt.Fprintln(w, err)
+		}
+		fmt.Fprintf(w, "\n  %s: %s from the change to here. Waiting for the next one (Ctrl-C ends it)\n", began.Format(time.TimeOnly), time.Since(began).Round(time.Millisecond))
+	})
+}
