@@ -48,8 +48,8 @@
 //
 // # Debugging
 //
-// The name section is kept up, so traces name functions, the injected ones included. DWARF sections are dropped, since code has moved:
-// a trace has no source lines.
+// The name section is kept up, so traces name functions, the injected ones included. DWARF sections are dropped, since code has moved; where
+// there were some, a runtime that knows DWARF tells offsets into the rewritten code, and [Places] gives the source lines of those.
 package meter
 
 import "fmt"
@@ -74,7 +74,7 @@ const (
 )
 
 // Version changes whenever a rewrite of the same module gives other bytes or other charges. It belongs to the identity of a run.
-const Version = "meter/1"
+const Version = "meter/2"
 
 // Options says how to instrument. The zero value is ready to use.
 type Options struct {

@@ -1,7 +1,5 @@
 package meter
 
-import "strings"
-
 // Subsections of the name section that are keyed by function, https://webassembly.github.io/spec/core/appendix/custom.html and the
 // extended name section proposal.
 const (
@@ -11,10 +9,10 @@ const (
 	namesLabels    = 3
 )
 
-// custom copies a custom section. Function indices of the name section move, so that traps name the right functions. Debug sections
-// (DWARF) are left out: they hold addresses of code that has moved.
+// custom copies a custom section. Function indices of the name section move, so that traps name the right functions. Debug sections are left
+// out: see Places.
 func (w *rewriter) custom(out []byte, s section) ([]byte, error) {
-	if strings.HasPrefix(s.name, ".debug_") {
+	if isDebug(s.name) {
 		return out, nil
 	}
 	b := appendName(nil, s.name)

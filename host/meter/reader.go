@@ -139,6 +139,15 @@ func appendU32(b []byte, v uint32) []byte {
 	return append(b, byte(v))
 }
 
+// countSize is the size of a number that appendCount writes.
+const countSize = 5
+
+// appendCount appends a number of always the same size: with it in front of the code section, the offset of a body is known before the number
+// of all bodies is.
+func appendCount(b []byte, n int) []byte {
+	return append(b, byte(n)|0x80, byte(n>>7)|0x80, byte(n>>14)|0x80, byte(n>>21)|0x80, byte(n>>28)&0x0f)
+}
+
 func appendS64(b []byte, v int64) []byte {
 	for {
 		c := byte(v & 0x7f)

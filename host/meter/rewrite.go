@@ -12,6 +12,7 @@ type rewriter struct {
 	helperList  []string // names of the injected functions
 	buf         []byte
 	labels      []uint32
+	tracer      *tracer // nil but in Places
 }
 
 // importedFuncs is the number of functions that a rewritten module imports besides its own.
@@ -86,6 +87,9 @@ func (w *rewriter) run() ([]byte, error) {
 	if !w.named {
 		out = appendSection(out, secCustom, w.helperNames(appendName(nil, "name"), nil, 0))
 	}
+	if w.m.hasLines() {
+		out = markers(out)
+	}
 	return out, nil
 }
 
@@ -117,8 +121,7 @@ func (w *rewriter) content(code []byte) map[byte][]byte {
 	m := w.m
 	helpers := w.writeHelpers()
 	c := map[byte][]byte{}
-	body := appendU32(nil, uint32(len(m.bodies)+len(helpers)))
-	body = append(body, code...)
+	body := append(appendCount(nil, len(m.bodies)+len(helpers)), code...)
 	funcs := appendU32(nil, uint32(len(m.bodies)+len(helpers)))
 	for _, t := range m.funcs[m.numImpFunc:] {
 		funcs = appendU32(funcs, t)

@@ -8,7 +8,7 @@ import (
 // Parts is a module taken apart: what runs, and what its memory begins with. An instance of Code whose memory got the Segments, and whose
 // Start was called then, is an instance of the module.
 type Parts struct {
-	// Code is the module without data, without a start function, and of the custom sections with the names only: modules that differ in
+	// Code is the module without data, without a start function, and of the custom sections with what traces need only: modules that differ in
 	// nothing else have the same code. Its exported memory and globals begin as declared.
 	Code []byte
 	// Segments are to be written into the memory, in their order. They are part of the module's bytes.
@@ -114,6 +114,8 @@ func (m *module) code() []byte {
 			out = appendSection(out, s.id, m.bin[s.start:s.end])
 		case s.name == "name":
 			out = appendSection(out, s.id, append(appendName(nil, s.name), m.codeNames(s)...))
+		case isDebug(s.name):
+			out = appendSection(out, s.id, append(appendName(nil, s.name), m.bin[s.start:s.end]...))
 		}
 	}
 	return out

@@ -28,7 +28,9 @@ func (w *rewriter) write(f *function, out []byte) []byte {
 		b = append(w.leave(f, b, spent), opEnd)
 	}
 	w.buf = b
-	return append(appendU32(out, uint32(len(b))), b...)
+	out = append(appendU32(out, uint32(len(b))), b...)
+	w.tracer.body(countSize+len(out)-len(b), countSize+len(out), f.locals.end)
+	return out
 }
 
 func (w *rewriter) writeLocals(f *function, b []byte, extra bool) []byte {
@@ -110,6 +112,7 @@ func (c *codeWriter) run() {
 
 // upTo copies what comes before a place in the module.
 func (c *codeWriter) upTo(end int) {
+	c.tracer.keep(len(c.b), c.copied, end-c.copied)
 	c.b = append(c.b, c.m.bin[c.copied:end]...)
 	c.copied = end
 }
@@ -117,6 +120,7 @@ func (c *codeWriter) upTo(end int) {
 // replace copies what comes before an instruction and appends others in its place.
 func (c *codeWriter) replace(in *instr, other []byte) {
 	c.upTo(in.start)
+	c.tracer.keep(len(c.b), in.start, in.end-in.start)
 	c.b = append(c.b, other...)
 	c.copied = in.end
 }
