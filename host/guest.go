@@ -76,7 +76,9 @@ func (m *loadedModule) run(ctx context.Context, t task) ending {
 	e.output, e.fault = g.result(ctx, uint32(code), err)
 	e.said = g.said.entries()
 	if err != nil {
-		e.stack = stackOf(err)
+		if e.stack = goStack(e.said); e.stack == nil {
+			e.stack = stackOf(err, g.bundle)
+		}
 	}
 	return e
 }
@@ -163,22 +165,6 @@ func (g *guest) crash(ctx context.Context, err error) *abi.Fault {
 		return abi.NewFault(abi.Limit, "the plugin calls itself too deeply", "")
 	}
 	return abi.NewFault(abi.Trap, "the plugin crashed: "+strings.TrimPrefix(reason, "wasm error: ")+g.said.last(), "")
-}
-
-// stackOf reads the guest's stack out of an error of the engine.
-func stackOf(err error) []string {
-	_, trace, ok := strings.Cut(err.Error(), "wasm stack trace:\n")
-	if !ok {
-		return nil
-	}
-	trace, _, _ = strings.Cut(trace, "\n\n")
-	var stack []string
-	for line := range strings.Lines(trace) {
-		if line = strings.TrimSpace(line); line != "" {
-			stack = append(stack, strings.TrimPrefix(line, "."))
-		}
-	}
-	return stack
 }
 
 // mayCall ends a guest that calls a host function while its image is made.

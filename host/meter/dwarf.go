@@ -287,7 +287,11 @@ func skipForm(r *reader, form uint32) {
 // chain gives the places of an address: its row, and for each function that was inlined where it was called.
 func (l *lineFinder) chain(t *trace, files []*dwarf.LineFile, dir string) []Place {
 	place := func(file *dwarf.LineFile, line, column int) Place {
-		return Place{File: strings.TrimPrefix(file.Name, strings.TrimSuffix(dir, "/")+"/"), Line: line, Column: column}
+		name := file.Name
+		if dir != "" {
+			name = strings.TrimPrefix(name, strings.TrimSuffix(dir, "/")+"/")
+		}
+		return Place{File: name, Line: line, Column: column}
 	}
 	places := []Place{place(t.row.File, t.row.Line, t.row.Column)}
 	for i := len(t.inside) - 1; i >= 0; i-- {

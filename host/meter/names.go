@@ -30,7 +30,7 @@ func (w *rewriter) custom(out []byte, s section) ([]byte, error) {
 	return appendSection(out, secCustom, b), nil
 }
 
-// names rewrites the name section; subsections that are not keyed by function are copied.
+// names rewrites the name section; subsections that are not keyed by function are copied, but for the name of the module.
 func (w *rewriter) names(b []byte, s section) ([]byte, error) {
 	r := &reader{b: w.m.bin, pos: s.start, end: s.end, section: "name"}
 	functions := false
@@ -47,8 +47,7 @@ func (w *rewriter) names(b []byte, s section) ([]byte, error) {
 		}
 		switch id {
 		case namesModule:
-			sub.name()
-			b = appendSection(b, id, data)
+			sub.name() // left out: it would stand before each function of a trace
 		case namesFunctions:
 			if functions {
 				sub.fail("function names out of order")

@@ -34,7 +34,7 @@ type Fault struct {
 	Message string `json:"message"`
 	// Hint says what a person can do about it.
 	Hint string `json:"hint,omitempty"`
-	// Where is a place: a JSON path, or file:line:column.
+	// Where is a place: a JSON path, file:line:column, or after a crash "function (file:line:column)" as far as that is known.
 	Where string `json:"where,omitempty"`
 	// Retryable says that the same call may succeed later.
 	Retryable bool `json:"retryable,omitempty"`
