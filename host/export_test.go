@@ -5,3 +5,10 @@ func (o Options) WithCopies() Options {
 	o.copies = true
 	return o
 }
+
+// Kinds of frames, for workers that lie.
+const (
+	FrameDone  = frameDone
+	FrameCall  = frameCall
+	FrameEnded = frameEnded
+)

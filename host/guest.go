@@ -80,7 +80,18 @@ func (m *loadedModule) run(ctx context.Context, t task) ending {
 			e.stack = stackOf(err, g.bundle)
 		}
 	}
+	e.clean()
 	return e
+}
+
+// clean makes texts that a guest had a hand in UTF-8: the names of its functions may be anything.
+func (e *ending) clean() {
+	for n := range e.stack {
+		e.stack[n] = strings.ToValidUTF8(e.stack[n], "�")
+	}
+	if f := e.fault; f != nil {
+		f.Message, f.Hint, f.Where = strings.ToValidUTF8(f.Message, "�"), strings.ToValidUTF8(f.Hint, "�"), strings.ToValidUTF8(f.Where, "�")
+	}
 }
 
 // result reads what the action left, or finds out why it left nothing.

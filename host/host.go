@@ -45,6 +45,18 @@ type Options struct {
 	HostCalls int           // of one invocation; default 1,000
 	Fuel      int64         // instructions of one invocation, about; default none: the timeout bounds them
 
+	// Worker is the program that runs as worker processes: one whose main calls WorkerMain first, such as Self(). Modules are compiled there, and
+	// those that Isolate names run there only. Without one everything happens in this process, and what Isolate names is refused.
+	Worker string
+	// Isolate says whether a package runs in a process of its own, without the rights of this one; nil: none does.
+	Isolate func(*bundle.Bundle) bool
+	// Workers is how many worker processes there may be at once, beside one that compiles. Each serves the invocations of one package by one connector,
+	// one after the other. Default: 2 for each processor.
+	Workers        int
+	WorkerMemory   int64         // bytes that a worker may write to; default 1 GiB, and not less than 256 MiB
+	WorkerIdle     time.Duration // a worker without work ends after so long; default 1 minute
+	InstallTimeout time.Duration // of a module's compilation and initialisation in a worker; default 2 minutes
+
 	copies bool // see engine
 }
 
@@ -57,6 +69,10 @@ func (o Options) withDefaults() Options {
 	orElse(&o.Output, 1<<20)
 	orElse(&o.Input, 4<<20)
 	orElse(&o.HostCalls, 1000)
+	orElse(&o.Workers, 2*runtime.GOMAXPROCS(0))
+	orElse(&o.WorkerMemory, 1<<30)
+	orElse(&o.WorkerIdle, time.Minute)
+	orElse(&o.InstallTimeout, 2*time.Minute)
 	return o
 }
 
@@ -116,9 +132,11 @@ type Stats struct {
 
 // Host runs invocations. It is safe for use by many goroutines.
 type Host struct {
-	options Options
-	store   *moduleStore
-	slots   chan struct{}
+	options    Options
+	store      *moduleStore
+	workers    *workers // nil without a program for them
+	slots      chan struct{}
+	installing sync.Mutex // one at a time: it takes much memory
 
 	mu     sync.Mutex
 	closed bool
@@ -144,7 +162,12 @@ func New(o Options) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Host{options: o, store: newModuleStore(o, engine), slots: make(chan struct{}, o.Concurrency)}, nil
+	h := &Host{options: o, store: newModuleStore(o, engine), slots: make(chan struct{}, o.Concurrency)}
+	if o.Worker != "" {
+		h.workers = newWorkers(o)
+		h.store.make = h.workers.maker(o.CacheDir)
+	}
+	return h, nil
 }
 
 // Close waits for the invocations that run, then frees everything.
@@ -157,6 +180,9 @@ func (h *Host) Close() error {
 		return nil
 	}
 	h.active.Wait()
+	if h.workers != nil {
+		h.workers.close()
+	}
 	return h.store.close()
 }
 
@@ -171,18 +197,43 @@ func (h *Host) enter() error {
 	return nil
 }
 
-// Install prepares a package for Run: it rewrites and compiles the module into the cache, unless it is there. Compilation takes seconds and
-// ignores ctx; it never happens in Run. Packages are installed one after the other.
+// Install prepares a package for Run: it rewrites and compiles the module into the cache, and initialises it, unless that was done. This takes
+// seconds and never happens in Run; in this process it ignores ctx, in a worker it ends with it. Packages are installed one after the other.
 func (h *Host) Install(ctx context.Context, b *bundle.Bundle) error {
 	if err := h.enter(); err != nil {
 		return err
 	}
 	defer h.active.Done()
-	return h.store.install(ctx, b)
+	store := h.store
+	if h.isolates(b) {
+		if h.workers == nil {
+			return noWorkers(b)
+		}
+		store = h.workers.store(b)
+	}
+	h.installing.Lock()
+	defer h.installing.Unlock()
+	return store.install(ctx, b)
+}
+
+func (h *Host) isolates(b *bundle.Bundle) bool {
+	return h.options.Isolate != nil && h.options.Isolate(b)
+}
+
+func noWorkers(b *bundle.Bundle) *abi.Fault {
+	return abi.NewFault(abi.Refused, b.Name()+" must run in a process of its own, and this program starts none", "")
 }
 
 // Loaded is the number of modules in memory.
 func (h *Host) Loaded() int { return h.store.loaded() }
+
+// Workers is the number of worker processes, but for one that compiles.
+func (h *Host) Workers() int {
+	if h.workers == nil {
+		return 0
+	}
+	return h.workers.count()
+}
 
 // Run calls an action. Whatever the plugin, its peers or the input do wrong is a Fault in the Outcome; an error says that the host itself
 // could not try: it is closed, the package is not installed, or the tape cannot be replayed (tape.Replayable).
@@ -210,11 +261,14 @@ func (h *Host) Run(ctx context.Context, in Invocation) (Outcome, error) {
 		return Outcome{Fault: ended(ctx)}, nil
 	}
 	began := time.Now()
-	loaded, err := h.store.acquire(ctx, in.Bundle)
+	run, leave, err := h.place(ctx, &in)
+	if fault := (*abi.Fault)(nil); errors.As(err, &fault) {
+		return Outcome{Fault: fault}, nil
+	}
 	if err != nil {
 		return Outcome{}, err
 	}
-	defer h.store.release(loaded)
+	defer leave()
 	limits := h.limits(in, action)
 	ctx, cancel := context.WithTimeout(ctx, limits.timeout)
 	defer cancel()
@@ -227,10 +281,29 @@ func (h *Host) Run(ctx context.Context, in Invocation) (Outcome, error) {
 	if fault != nil {
 		return Outcome{Fault: fault}, nil
 	}
-	outcome := task.conclude(session, loaded.run(ctx, task))
+	outcome := task.conclude(session, run(ctx, task))
 	outcome.record(ctx, in.Tape, session)
 	outcome.Stats.Wall = time.Since(began)
 	return outcome, nil
+}
+
+// place gives the function that runs the task of an invocation, in this process or in another. Leave it afterwards.
+func (h *Host) place(ctx context.Context, in *Invocation) (run func(context.Context, task) ending, leave func(), err error) {
+	if !h.isolates(in.Bundle) {
+		m, err := h.store.acquire(ctx, in.Bundle)
+		if err != nil {
+			return nil, nil, err
+		}
+		return m.run, func() { h.store.release(m) }, nil
+	}
+	if h.workers == nil {
+		return nil, nil, noWorkers(in.Bundle)
+	}
+	w, err := h.workers.acquire(ctx, in.Bundle, in.Connector)
+	if err != nil {
+		return nil, nil, err
+	}
+	return w.run, func() { h.workers.release(w) }, nil
 }
 
 // fromTape makes the invocation that which a tape recorded.

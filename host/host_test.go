@@ -22,6 +22,7 @@ import (
 	"github.com/riposte-soar/riposte/host/hostcall"
 	"github.com/riposte-soar/riposte/host/secret"
 	"github.com/riposte-soar/riposte/host/tape"
+	"github.com/riposte-soar/riposte/host/worker"
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
@@ -32,6 +33,10 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if lie := lieOf(); lie != nil {
+		worker.Main(lie)
+	}
+	host.WorkerMain()
 	code, err := run(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -25,10 +25,10 @@ import (
 type moduleStore struct {
 	engine   *engine
 	dir      string
+	memory   int64
+	make     maker
 	idle     time.Duration
 	resident int
-
-	compiling sync.Mutex // one at a time: it takes much memory
 
 	mu      sync.Mutex
 	modules map[string]*loadedModule // by the digest of the package
@@ -62,9 +62,15 @@ type loadedModule struct {
 const compileWorkers = 2
 
 func newModuleStore(o Options, e *engine) *moduleStore {
-	return &moduleStore{engine: e, dir: filepath.Join(o.CacheDir, EngineVersion()), idle: o.Idle, resident: o.Resident,
-		modules: map[string]*loadedModule{}, codes: map[string]*loadedCode{}}
+	return &moduleStore{engine: e, dir: modulesDir(o.CacheDir), memory: o.Memory, idle: o.Idle, resident: o.Resident,
+		modules: map[string]*loadedModule{}, codes: map[string]*loadedCode{},
+		make: func(ctx context.Context, b *bundle.Bundle, file []byte) (*madeModule, error) {
+			return e.make(ctx, b, file, func() error { return nil })
+		}}
 }
+
+// modulesDir is where installed packages lie in a cache.
+func modulesDir(cache string) string { return filepath.Join(cache, EngineVersion()) }
 
 func (s *moduleStore) imagePath(digest string) string {
 	return filepath.Join(s.dir, strings.TrimPrefix(digest, "sha256:")+".riposte-image")
@@ -74,11 +80,8 @@ func (s *moduleStore) codePath(digest string) string {
 	return filepath.Join(s.dir, strings.TrimPrefix(digest, "sha256:")+".wasm")
 }
 
-// install takes the module of a package apart, compiles its code and makes its image. The image is written last: a package that has one is
-// installed.
+// install makes code and image of a package, unless they are there. The image is written last: a package that has one is installed.
 func (s *moduleStore) install(ctx context.Context, b *bundle.Bundle) error {
-	s.compiling.Lock()
-	defer s.compiling.Unlock()
 	if _, err := os.Stat(s.imagePath(b.Digest)); err == nil {
 		return nil
 	}
@@ -86,33 +89,55 @@ func (s *moduleStore) install(ctx context.Context, b *bundle.Bundle) error {
 	if err != nil {
 		return err
 	}
-	if needs := b.Needs(); int64(needs.Pages)<<16 > s.engine.memory {
-		return abi.NewFault(abi.Limit, fmt.Sprintf("%s begins with %d MiB of memory, this host gives at most %d", b.Name(), needs.Pages>>4, s.engine.memory>>20), "")
+	if needs := b.Needs(); int64(needs.Pages)<<16 > s.memory {
+		return abi.NewFault(abi.Limit, fmt.Sprintf("%s begins with %d MiB of memory, this host gives at most %d", b.Name(), needs.Pages>>4, s.memory>>20), "")
 	}
+	made, err := s.make(ctx, b, file)
+	if err != nil {
+		return err
+	}
+	if err := writeFile(s.codePath(tape.Digest(made.code)), made.code); err != nil {
+		return err
+	}
+	return writeFile(s.imagePath(b.Digest), made.image)
+}
+
+// madeModule is what the installation of a package makes of its file. The native form of the code is in the engine's cache then.
+type madeModule struct {
+	code  []byte
+	image []byte // encoded; it names the code
+}
+
+// maker makes code and image of a package, here or in another process.
+type maker func(ctx context.Context, b *bundle.Bundle, file []byte) (*madeModule, error)
+
+// make takes the module of a package apart, compiles its code and makes its image. Between the two it calls seal: nothing of the module has run
+// until then.
+func (e *engine) make(ctx context.Context, b *bundle.Bundle, file []byte, seal func() error) (*madeModule, error) {
 	parts, err := takeApart(file)
 	if err != nil {
-		return abi.NewFault(abi.Invalid, b.Name()+" is not a module that can be run: "+err.Error(), "")
+		return nil, abi.NewFault(abi.Invalid, b.Name()+" is not a module that can be run: "+err.Error(), "")
 	}
-	code, err := s.engine.compile(ctx, parts.Code)
+	code, err := e.compile(ctx, parts.Code)
 	if err != nil {
-		return abi.NewFault(abi.Invalid, b.Name()+" is not a valid module: "+err.Error(), "")
+		return nil, abi.NewFault(abi.Invalid, b.Name()+" is not a valid module: "+err.Error(), "")
 	}
-	im, err := s.engine.firstImage(ctx, code, parts, b)
+	if err := seal(); err != nil {
+		return nil, errors.Join(err, code.Close(ctx))
+	}
+	im, err := e.firstImage(ctx, code, parts, b)
 	if err := errors.Join(context.Cause(ctx), code.Close(ctx)); err != nil {
-		return fmt.Errorf("host: %w", err)
+		return nil, fmt.Errorf("host: %w", err)
 	}
 	if err != nil {
-		return abi.NewFault(abi.Invalid, b.Name()+" is not a module that can be run: "+err.Error(), "")
+		return nil, abi.NewFault(abi.Invalid, b.Name()+" is not a module that can be run: "+err.Error(), "")
 	}
 	im.Code = tape.Digest(parts.Code)
 	content, err := im.encode()
 	if err != nil {
-		return fmt.Errorf("host: %w", err)
+		return nil, fmt.Errorf("host: %w", err)
 	}
-	if err := writeFile(s.codePath(im.Code), parts.Code); err != nil {
-		return err
-	}
-	return writeFile(s.imagePath(b.Digest), content)
+	return &madeModule{parts.Code, content}, nil
 }
 
 // takeApart meters a module and parts its code from its data.

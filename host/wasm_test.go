@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"testing"
@@ -50,21 +51,21 @@ func (a assembly) module() []byte {
 		}
 	}
 	uvar := func(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
-	bytes := func(s string) []byte { return append(uvar(len(s)), s...) }
+	text := func(s string) []byte { return append(uvar(len(s)), s...) }
 	for i, im := range a.imports {
-		add(&types, []byte{0x60}, bytes(im.params), bytes(im.results))
-		add(&imports, bytes(im.module), bytes(im.name), []byte{0}, uvar(i))
+		add(&types, []byte{0x60}, text(im.params), text(im.results))
+		add(&imports, text(im.module), text(im.name), []byte{0}, uvar(i))
 	}
-	add(&types, []byte{0x60}, bytes(""), bytes(vI32))
-	add(&exports, bytes("memory"), []byte{2, 0})
+	add(&types, []byte{0x60}, text(""), text(vI32))
+	add(&exports, text("memory"), []byte{2, 0})
 	for i, act := range a.actions {
 		add(&functions, uvar(len(a.imports)))
-		add(&exports, bytes(act.name), []byte{0}, uvar(len(a.imports)+i))
-		add(&bodies, bytes("\x00"+string(act.code)+"\x0b"))
+		add(&exports, text(act.name), []byte{0}, uvar(len(a.imports)+i))
+		add(&bodies, text("\x00"+string(act.code)+"\x0b"))
 	}
 	out := []byte("\x00asm\x01\x00\x00\x00")
 	section := func(id byte, count int, body []byte) {
-		add(&out, []byte{id}, bytes(string(uvar(count))+string(body)))
+		add(&out, []byte{id}, text(string(uvar(count))+string(body)))
 	}
 	section(1, len(a.imports)+1, types)
 	section(2, len(a.imports), imports)
@@ -76,7 +77,7 @@ func (a assembly) module() []byte {
 	section(7, len(a.actions)+1, exports)
 	section(10, len(a.actions), bodies)
 	if a.data != "" {
-		section(11, 1, append([]byte{0, opI32Const, 0, opEnd}, bytes(a.data)...))
+		section(11, 1, append([]byte{0, opI32Const, 0, opEnd}, text(a.data)...))
 	}
 	return out
 }
@@ -131,4 +132,16 @@ func sleb(n int64) []byte {
 		}
 		out = append(out, b|0x80)
 	}
+}
+
+// slowModule has one function of so many branches that the compiler takes minutes for it.
+func slowModule() assembly {
+	branch := join([]byte{0x02, 0x40}, i32const(1), []byte{0x0d, 0, opEnd}) // block, br_if 0, end
+	return assembly{actions: []action{{"act", join(bytes.Repeat(branch, 60_000), i32const(0))}}}
+}
+
+// wideModule has one function of so many instructions that the compiler takes hundreds of MiB for it.
+func wideModule() assembly {
+	add := join(i32const(0), []byte{0x28, 2, 0, 0x6a}) // i32.load, i32.add
+	return assembly{actions: []action{{"act", join(i32const(0), bytes.Repeat(add, 400_000))}}}
 }

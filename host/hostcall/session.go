@@ -174,8 +174,16 @@ func parse(fn string, request []byte) (operation, any, *abi.Fault) {
 	return nil, json.RawMessage(request), abi.NewFault(abi.NotFound, "there is no host function "+fn, "")
 }
 
-// maxRequest bounds the JSON of one request.
-const maxRequest = 16 << 20
+// MaxRequest bounds the JSON of one request, in bytes.
+const MaxRequest = 16 << 20
+
+// Oversized gives the reply to a request that is longer than MaxRequest, or nil. Such a request is not on the tape.
+func Oversized(request []byte) []byte {
+	if len(request) <= MaxRequest {
+		return nil
+	}
+	return reply(nil, abi.NewFault(abi.TooLarge, fmt.Sprintf("the request has %d bytes; at most %d are taken", len(request), MaxRequest), ""))
+}
 
 // Call carries out a host function, such as "http.fetch", and gives an abi.Reply as JSON. A refusal is a reply like any other.
 func (s *Session) Call(ctx context.Context, fn string, request []byte) []byte {
@@ -184,8 +192,8 @@ func (s *Session) Call(ctx context.Context, fn string, request []byte) []byte {
 	if s.fault != nil {
 		return reply(nil, s.fault)
 	}
-	if len(request) > maxRequest {
-		return reply(nil, abi.NewFault(abi.TooLarge, fmt.Sprintf("the request has %d bytes; at most %d are taken", len(request), maxRequest), ""))
+	if no := Oversized(request); no != nil {
+		return no
 	}
 	if fn == "log.write" || strings.HasPrefix(fn, "emit.") {
 		return s.take(fn, request)

@@ -116,7 +116,7 @@ func TestUnknownFunctionsAndRequests(t *testing.T) {
 		{"kv.get", `{"key":"k","extra":1}`, abi.Invalid}, {"kv.get", `{"key":"k"} {}`, abi.Invalid}, {"kv.get", `nonsense`, abi.Invalid}, {"kv.get", ``, abi.Invalid},
 		{"log.write", `{"level":"loud","message":"m"}`, abi.Invalid}, {"emit.artifact", `{"kind":"ip"}`, abi.Invalid},
 		{"emit.finding", `{"value":"x","verdict":"maybe"}`, abi.Invalid}, {"emit.artifact", `{"kind":"ip","value":"` + strings.Repeat("x", MaxEmissionText+1) + `"}`, abi.TooLarge},
-		{"emit.evidence", `{"name":"only"}`, abi.Invalid}, {"kv.get", strings.Repeat(" ", maxRequest+1), abi.TooLarge},
+		{"emit.evidence", `{"name":"only"}`, abi.Invalid}, {"kv.get", strings.Repeat(" ", MaxRequest+1), abi.TooLarge},
 	} {
 		var r abi.Reply
 		if err := json.Unmarshal(s.Call(t.Context(), c.fn, []byte(c.request)), &r); err != nil || r.Fault == nil || r.Fault.Kind != c.want {

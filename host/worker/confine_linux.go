@@ -49,6 +49,7 @@ var computing = []uintptr{
 	unix.SYS_READ, unix.SYS_WRITE, unix.SYS_PREAD64, unix.SYS_PWRITE64, unix.SYS_CLOSE, unix.SYS_FSTAT, unix.SYS_LSEEK, unix.SYS_FCNTL, unix.SYS_FTRUNCATE,
 	unix.SYS_MMAP, unix.SYS_MUNMAP, unix.SYS_MPROTECT, unix.SYS_MADVISE, unix.SYS_MINCORE, unix.SYS_BRK, unix.SYS_MEMFD_CREATE,
 	unix.SYS_CLONE, unix.SYS_EXIT, unix.SYS_EXIT_GROUP, unix.SYS_FUTEX, unix.SYS_SCHED_YIELD, unix.SYS_SCHED_GETAFFINITY, unix.SYS_GETPID, unix.SYS_GETTID,
+	unix.SYS_SET_ROBUST_LIST, unix.SYS_RSEQ, // of the threads of a C library
 	unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGRETURN, unix.SYS_SIGALTSTACK, unix.SYS_RESTART_SYSCALL, unix.SYS_TGKILL,
 	unix.SYS_NANOSLEEP, unix.SYS_CLOCK_GETTIME, unix.SYS_CLOCK_NANOSLEEP, unix.SYS_GETRANDOM,
 	unix.SYS_EPOLL_CREATE1, unix.SYS_EPOLL_CTL, unix.SYS_EPOLL_PWAIT, unix.SYS_EVENTFD2,
@@ -92,6 +93,8 @@ func program(allowed []uintptr, sealed bool, pid uint32) []unix.SockFilter {
 		load(archOffset), jump(unix.BPF_JEQ, architecture, 1, 0), end(unix.SECCOMP_RET_KILL_PROCESS),
 		load(numberOffset),
 	}
+	// What C libraries make threads by has its flags in memory, where a filter does not look; without it they use the one before.
+	f = append(f, jump(unix.BPF_JEQ, unix.SYS_CLONE3, 0, 1), end(unix.SECCOMP_RET_ERRNO|uint32(unix.ENOSYS)))
 	for _, call := range allowed {
 		switch {
 		case call == unix.SYS_CLONE: // threads, not processes

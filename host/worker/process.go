@@ -110,6 +110,16 @@ func (p *Process) Kill() {
 	})
 }
 
+// Alive says whether the worker is there still.
+func (p *Process) Alive() bool {
+	select {
+	case <-p.gone:
+		return false
+	default:
+		return true
+	}
+}
+
 // ID is the number that the system knows the worker by.
 func (p *Process) ID() int { return p.cmd.Process.Pid }
 
