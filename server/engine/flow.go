@@ -104,7 +104,7 @@ func (p *planner) proceedCall(x *execution, s scope, st *runbook.Step, state *in
 	res := p.scope(x, inner)
 	switch {
 	case !res.ended:
-	case x.run.Cancel:
+	case x.run.Cancel || res.cut:
 		p.done(x, state.Path, incident.StepFinished{Status: incident.Cancelled})
 	case res.fault != nil:
 		fault := *res.fault
@@ -120,16 +120,17 @@ func (p *planner) proceedCall(x *execution, s scope, st *runbook.Step, state *in
 	}
 }
 
+// proceedParallel begins all of the steps at once, and waits for each: a failure of one does not stop the others.
 func (p *planner) proceedParallel(x *execution, s scope, st *runbook.Step, state *incident.Step) {
 	var failed *incident.Step
-	ended := true
+	ended, cut := true, false
+	mayStart := !s.stop && !x.run.Cancel
 	for _, child := range st.Parallel {
 		path := s.prefix + child.ID
-		p.step(x, s, child, path, !x.run.Cancel)
-		c := x.run.Steps[path]
-		switch {
+		p.step(x, s, child, path, mayStart)
+		switch c := x.run.Steps[path]; {
 		case c == nil:
-			ended = ended && x.run.Cancel
+			ended, cut = ended && !mayStart, true
 		case !c.Status.Ended():
 			ended = false
 		case c.Status != incident.Succeeded && c.Status != incident.Skipped && child.OnError != runbook.OnErrorContinue && failed == nil:
@@ -138,7 +139,7 @@ func (p *planner) proceedParallel(x *execution, s scope, st *runbook.Step, state
 	}
 	switch {
 	case !ended:
-	case x.run.Cancel:
+	case x.run.Cancel || cut && failed == nil:
 		p.done(x, state.Path, incident.StepFinished{Status: incident.Cancelled})
 	case failed != nil:
 		fault := *stepFault(failed)
@@ -187,7 +188,7 @@ func (p *planner) proceedLoop(x *execution, s scope, st *runbook.Step, state *in
 	}
 	loop := st.Foreach
 	broken := func() bool { return state.Broken > 0 && loop.OnItemError != runbook.OnErrorContinue }
-	for state.Next < state.Total && len(state.Active) < max(loop.Concurrency, 1) && !broken() && !x.run.Cancel && p.broken == nil {
+	for state.Next < state.Total && len(state.Active) < max(loop.Concurrency, 1) && !broken() && !s.stop && p.broken == nil {
 		i := state.Next
 		item := p.itemScope(s, loop, state, i)
 		p.start(x, item, loop.Body, incident.Item(state.Path, i), x.scopeVars(item))
@@ -200,7 +201,7 @@ func (p *planner) proceedLoop(x *execution, s scope, st *runbook.Step, state *in
 	}
 	switch {
 	case len(state.Active) > 0:
-	case x.run.Cancel:
+	case x.run.Cancel || s.stop && state.Next < state.Total && !broken():
 		p.done(x, state.Path, incident.StepFinished{Status: incident.Cancelled})
 	case broken(): // asked again: the last item may have failed just now
 		first := x.run.Steps[state.FirstBad]

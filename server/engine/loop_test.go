@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/riposte-soar/riposte/host"
+	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/server/incident"
 )
 
@@ -54,6 +56,47 @@ steps:
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
 	t.Logf("%d items in %s, the rest in %s, %d again; %d MiB of heap", at, first.Round(time.Millisecond), (time.Since(began) - first).Round(time.Millisecond), again, mem.HeapInuse>>20)
+}
+
+// When another branch ends the scope of a loop, or one around it, the items at work come to their end, and no further one begins. The step that
+// failed is the one that the run names.
+func TestLoopBesideAFailure(t *testing.T) {
+	const loop = `{id: all, needs: [], foreach: "${{ ['1', '2', '3', '4'] }}", concurrency: 2, uses: trial/block@1, with: {ip: "${{ item }}"}, approval: auto}`
+	const beside = `{id: other, needs: [], uses: trial/look@1, with: {ip: x}}`
+	for name, c := range map[string]struct{ book, steps, failed string }{
+		"steps":    {"steps: [" + loop + ", " + beside + "]", "all=cancelled all[0]=succeeded all[1]=succeeded all[2]=never began other=failed", "other"},
+		"parallel": {"steps: [{id: p, needs: [], parallel: [" + strings.Replace(loop, " needs: [],", "", 1) + "]}, " + beside + "]", "all=cancelled all[2]=never began p=cancelled other=failed", "other"},
+		"call": {"steps: [{id: c, needs: [], call: inner}, " + beside + "]\nrunbooks: {inner: {steps: [" + loop + ", {id: behind, set: 1}]}}",
+			"c/all=cancelled c/all[2]=never began c/behind=never began c=cancelled other=failed", "other"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := with(t, book(c.book))
+			blocks, looks := newGate(), newGate()
+			r.actor.on("block", blocks.answer)
+			r.actor.on("look", func(ctx context.Context, inv host.Invocation, params map[string]any) host.Outcome {
+				looks.answer(ctx, inv, params)
+				return failure(abi.Failed, "no")
+			})
+			run := r.begin("b", nil)
+			<-blocks.entered
+			<-blocks.entered
+			<-looks.entered
+			close(looks.open)
+			r.until(IncidentOf(run), "the other branch has failed", func(in *incident.Incident) bool {
+				x := in.Run(run)
+				return x != nil && x.Steps["other"] != nil && x.Steps["other"].Status.Ended()
+			})
+			close(blocks.open)
+			got := r.ended(run)
+			r.want(got, incident.Failed, fields(c.steps)...)
+			if got.Failed != c.failed {
+				t.Errorf("the run failed at %s", got.Failed)
+			}
+			if n := len(r.actor.called("block")); n != 2 {
+				t.Errorf("%d items were begun", n)
+			}
+		})
+	}
 }
 
 // Loops whose items need no waiting make one long plan: it is stored in parts.

@@ -193,7 +193,7 @@ type scope struct {
 	prefix string // of the paths of its steps
 	vars   map[string]any
 	guards []boundGuards // of the enclosing runbooks, outermost first
-	// stop says that it, or one around it, has ended early or is being cancelled: nothing in it waits for people or time any more.
+	// stop says that it, or one around it, has ended early or is being cancelled: nothing in it begins any more, or waits for people or time.
 	stop bool
 }
 
@@ -201,6 +201,7 @@ type scopeResult struct {
 	ended  bool
 	fault  *abi.Fault // nil: it succeeded
 	failed string     // path of the step whose failure ended it
+	cut    bool       // it was not failed, but a scope around it ended before all of its steps had begun
 }
 
 // scope plans the steps of a scope until nothing more is due.
@@ -211,7 +212,7 @@ func (p *planner) scope(x *execution, s scope) scopeResult {
 			here := s
 			ended := x.run.Cancel || p.stopping(x, s).ended // asked each time: the step before may have just failed
 			here.stop = s.stop || ended
-			p.step(x, here, st, s.prefix+st.ID, !ended)
+			p.step(x, here, st, s.prefix+st.ID, !here.stop)
 			p.cut()
 		}
 		if len(p.facts) == before || p.broken != nil {
@@ -219,10 +220,11 @@ func (p *planner) scope(x *execution, s scope) scopeResult {
 		}
 	}
 	res := p.stopping(x, s)
-	stop := res.ended || x.run.Cancel
+	stop := res.ended || x.run.Cancel || s.stop
 	for _, st := range s.def.Steps {
 		state := x.run.Steps[s.prefix+st.ID]
 		if state == nil && stop {
+			res.cut = !res.ended
 			continue
 		}
 		if state == nil || !state.Status.Ended() {
@@ -233,15 +235,21 @@ func (p *planner) scope(x *execution, s scope) scopeResult {
 	return res
 }
 
-// stopping says whether something has ended the scope early: a failure that is not to be passed over, or a choice of end or fail.
+// stopping says whether something has ended the scope early: a failure that is not to be passed over, or a choice of end or fail. What was
+// cancelled because of it is not the reason.
 func (p *planner) stopping(x *execution, s scope) scopeResult {
+	var cancelled scopeResult
 	for _, st := range s.def.Steps {
 		path := s.prefix + st.ID
 		state := x.run.Steps[path]
 		if state == nil || !state.Status.Ended() {
 			continue
 		}
-		switch chosen(st, state); {
+		switch {
+		case state.Status == incident.Cancelled && st.OnError != runbook.OnErrorContinue:
+			if !cancelled.ended {
+				cancelled = scopeResult{ended: true, fault: stepFault(state), failed: path}
+			}
 		case state.Status != incident.Succeeded && state.Status != incident.Skipped && st.OnError != runbook.OnErrorContinue:
 			return scopeResult{ended: true, fault: stepFault(state), failed: path}
 		case chosen(st, state) == runbook.ThenFail:
@@ -251,7 +259,7 @@ func (p *planner) stopping(x *execution, s scope) scopeResult {
 			return scopeResult{ended: true}
 		}
 	}
-	return scopeResult{}
+	return cancelled
 }
 
 // chosen is the step that an ended step sends the run to: what it decided, or its `then` when it succeeded.
@@ -461,7 +469,11 @@ func stepFault(s *incident.Step) *abi.Fault {
 	if s.Fault != nil {
 		return s.Fault
 	}
-	return &abi.Fault{Kind: abi.Failed, Message: "the step ended as " + string(s.Status), Where: s.Path}
+	kind := abi.Failed
+	if s.Status == incident.Cancelled {
+		kind = abi.Cancelled
+	}
+	return &abi.Fault{Kind: kind, Message: "the step ended as " + string(s.Status), Where: s.Path}
 }
 
 func orElse(s, other string) string {
