@@ -208,7 +208,18 @@ func runCommand(c *client) *cobra.Command {
 		return err
 	}}
 	start.Flags().StringToStringVarP(&inputs, "input", "i", nil, "inputs, as name=value")
-	cmd.AddCommand(ls, show, start, cancel, replayCommand(c))
+	cmd.AddCommand(ls, show, start, cancel, settleCommand(c), replayCommand(c))
+	return cmd
+}
+
+func settleCommand(c *client) *cobra.Command {
+	var note string
+	cmd := &cobra.Command{Use: "settle RUN STEP happened|not-happened|again", Short: "Say whether something in doubt has happened",
+		Long: "A step waits for a person when an effect that must not be repeated may or may not have come about: the server died, or the answer was lost, in the\nmiddle of it. Look at the target first. With happened the step has succeeded, with not-happened it has failed, with again it is tried once more.",
+		Args: exactly(3, "the id of a run, the path of a step, and happened, not-happened or again"), RunE: func(cmd *cobra.Command, args []string) error {
+			return c.post(cmd.Context(), "/runs/"+url.PathEscape(args[0])+"/settle", map[string]string{"step": args[1], "answer": args[2], "note": note}, nil)
+		}}
+	cmd.Flags().StringVarP(&note, "note", "m", "", "why, for the record")
 	return cmd
 }
 

@@ -182,6 +182,18 @@ func (s *Server) runs() {
 		}) (*body[[]engine.Replayed], error) {
 			return answer(e.Replay(ctx, in.ID, in.Body.Step))
 		})
+	route(s, http.MethodPost, "/runs/{id}/settle", "settle-step", "Say whether the effect of a step has come about that nobody knows of: the step goes on with that.", "runs",
+		func(_ context.Context, in *struct {
+			Actor
+			ID   string `path:"id"`
+			Body struct {
+				Step   string `json:"step" doc:"its path"`
+				Answer string `json:"answer" enum:"happened,not-happened,again" doc:"again: it has not, or does no harm twice; try it again"`
+				Note   string `json:"note,omitempty" doc:"why, for the record"`
+			}
+		}) (*body[Done], error) {
+			return answer(Done{in.ID}, e.Settle(in.ID, in.Body.Step, in.By, incident.Settled{Answer: incident.Answer(in.Body.Answer), Note: in.Body.Note}))
+		})
 	route(s, http.MethodPost, "/runs/{id}/cancel", "cancel-run", "End a run: nothing more of it begins, and what is at work is stopped.", "runs",
 		func(_ context.Context, in *struct {
 			Actor

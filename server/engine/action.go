@@ -49,9 +49,11 @@ func (p *planner) proceedAction(x *execution, s scope, st *runbook.Step, state *
 			p.launch = append(p.launch, start{x, state})
 			x.owned[state.Path] = func() {}
 		}
+	case state.Unknown && !state.Verifying:
+		p.followDoubt(x, s, state)
 	case x.run.Cancel:
-		if state.Doubt && !state.Verifying {
-			p.place(x, state, state.Action, nil, incident.Unverified)
+		if act := state.Action; act != nil && act.Kind == abi.Contain && (state.Unknown || state.Doubt && !state.Verifying) {
+			p.place(x, state, act, nil, incident.Unverified)
 		}
 		p.emit(incident.FactActFinished, x.run.ID, state.Path, incident.ActionFinished{Status: incident.Cancelled, Verify: state.Verifying})
 	case state.Action == nil:
@@ -190,6 +192,10 @@ func (p *planner) finish(x *execution, st *runbook.Step, state *incident.Step, a
 		at, again := p.retry(st.Retry, act.Attempt, out.Fault)
 		if d.Doubt = act.Effect.Writes() && uncertain(out); again && !x.run.Cancel {
 			d.Retry = &at
+		} else if out.Fault.Kind == abi.InDoubt && !x.run.Cancel {
+			if d.Unknown, d.Verifying = true, st.Uses.Spec.Probe != ""; !d.Verifying {
+				d.Fault = withHint(out.Fault, doubtHint(x.run.ID, state.Path))
+			}
 		} else if act.Kind == abi.Contain && (d.Doubt || state.Doubt) {
 			p.place(x, state, act, nil, incident.Unverified)
 		}

@@ -164,6 +164,10 @@ func keep(params, schema json.RawMessage) json.RawMessage {
 
 // probed judges the answer of a probe: in effect, not yet, or not at all.
 func (p *planner) probed(x *execution, st *runbook.Step, state *incident.Step, d *incident.ActionFinished) {
+	if state.Unknown {
+		p.probedDoubt(x, st, state, d)
+		return
+	}
 	if d.Fault == nil {
 		p.checkVerified(x, st, state.Path, d, d.Output)
 	} else {
@@ -172,9 +176,7 @@ func (p *planner) probed(x *execution, st *runbook.Step, state *incident.Step, d
 	if d.Status == incident.Succeeded {
 		return
 	}
-	if state.Probes < maxProbes && !x.run.Cancel {
-		at := p.now.Add(probeDelay << (state.Probes - 1))
-		d.Retry, d.Verifying = &at, true
+	if p.probeAgain(x, state, d) {
 		return
 	}
 	if c := p.containmentOf(x, state.Path); c != nil && c.State == incident.Active {
@@ -182,21 +184,22 @@ func (p *planner) probed(x *execution, st *runbook.Step, state *incident.Step, d
 	}
 }
 
+// probeAgain lets the probe be asked once more, after a while, unless that was done often enough.
+func (p *planner) probeAgain(x *execution, state *incident.Step, d *incident.ActionFinished) bool {
+	if state.Probes >= maxProbes*max(state.Attempts, 1) || x.run.Cancel {
+		return false
+	}
+	at := p.now.Add(probeDelay << ((state.Probes - 1) % maxProbes))
+	d.Retry, d.Verifying = &at, true
+	return true
+}
+
 // checkVerified evaluates the step's verify, or takes the probe's `present`.
 func (p *planner) checkVerified(x *execution, st *runbook.Step, path string, d *incident.ActionFinished, output json.RawMessage) {
-	value, _ := decodeValue(output)
-	present := false
-	if st.Uses.Verify != nil {
-		vars := x.vars(p)
-		vars["output"] = value
-		yes, err := st.Uses.Verify.Bool(p.e.ctx, vars)
-		if err != nil {
-			d.Status, d.Fault = incident.Failed, evalFault("verify", err)
-			return
-		}
-		present = yes
-	} else if m, ok := value.(map[string]any); ok {
-		present, _ = m["present"].(bool)
+	present, fault := p.present(x, st, output)
+	if fault != nil {
+		d.Status, d.Fault = incident.Failed, fault
+		return
 	}
 	if !present {
 		d.Status = incident.Failed
@@ -207,6 +210,23 @@ func (p *planner) checkVerified(x *execution, st *runbook.Step, path string, d *
 	if c := p.containmentOf(x, path); c != nil && c.State == incident.Active {
 		p.emit(incident.FactContained, "", "", incident.ContainmentChanged{ID: c.ID, State: incident.Verified})
 	}
+}
+
+// present says whether the answer of a probe means that the action is in effect.
+func (p *planner) present(x *execution, st *runbook.Step, output json.RawMessage) (bool, *abi.Fault) {
+	value, _ := decodeValue(output)
+	if st.Uses.Verify == nil {
+		m, _ := value.(map[string]any)
+		present, _ := m["present"].(bool)
+		return present, nil
+	}
+	vars := x.vars(p)
+	vars["output"] = value
+	yes, err := st.Uses.Verify.Bool(p.e.ctx, vars)
+	if err != nil {
+		return false, evalFault("verify", err)
+	}
+	return yes, nil
 }
 
 // containmentOf finds the latest containment that a step placed.

@@ -159,7 +159,7 @@ func (p *planner) ended(runID, path string, act *incident.ActionStarted, out out
 		return nil
 	}
 	p.finish(x, st, state, act, out)
-	if act.Kind == abi.Contain && !act.Verify && !state.InFlight && state.Due == nil {
+	if act.Kind == abi.Contain && !act.Verify && !state.InFlight && state.Due == nil && !state.Unknown {
 		p.settleHold(x, path, act)
 	}
 	return nil

@@ -26,6 +26,7 @@ const (
 	FactStepDone    journal.Kind = "step.finished"       // StepFinished
 	FactActStarted  journal.Kind = "action.started"      // ActionStarted
 	FactActFinished journal.Kind = "action.finished"     // ActionFinished
+	FactSettled     journal.Kind = "action.settled"      // Settled
 	FactAsked       journal.Kind = "approval.asked"      // Approval
 	FactVoted       journal.Kind = "approval.voted"      // Vote
 	FactDecided     journal.Kind = "approval.decided"    // Decided
@@ -192,7 +193,26 @@ type ActionFinished struct {
 	Verifying bool       `json:"verifying,omitempty"`
 	// Doubt says that the other side may have done what was asked for, although the attempt failed.
 	Doubt bool `json:"doubt,omitempty"`
+	// Unknown says that nobody knows whether an effect that must not be repeated has come about. With Verifying the probe is asked, else a person:
+	// the step goes on when that is settled.
+	Unknown bool `json:"unknown,omitempty"`
 }
+
+// Settled is the data of FactSettled: a person's word on whether an effect in doubt has come about.
+type Settled struct {
+	Answer Answer `json:"answer"`
+	Note   string `json:"note,omitempty"`
+}
+
+// Answer is what a person says of an effect in doubt.
+type Answer string
+
+// The answers of Settled.
+const (
+	Happened    Answer = "happened"     // it has come about: the step has succeeded, without a result
+	NotHappened Answer = "not-happened" // it has not: the step has failed
+	Again       Answer = "again"        // it has not, or does no harm twice: the action is tried again
+)
 
 // Vote is the data of FactVoted.
 type Vote struct {

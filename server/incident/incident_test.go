@@ -58,6 +58,8 @@ func story(t testing.TB) []journal.Fact {
 	tell(FactActFinished, run, "l", "", ActionFinished{Invocation: act.Invocation, Status: Failed, Fault: fault, Retry: at(time.Minute), Wall: 12_340_000})
 	tell(FactActStarted, run, "l", "", again)
 	tell(FactActFinished, run, "l", "", ActionFinished{Invocation: again.Invocation, Status: Succeeded, Output: raw(`{"score":9}`), HostCalls: 2, Wall: 1_000_000})
+	tell(FactActFinished, run, "wipe", "", ActionFinished{Status: InDoubt, Unknown: true, Fault: &abi.Fault{Kind: abi.InDoubt, Message: "a crash came in between"}})
+	tell(FactSettled, run, "wipe", "mia", Settled{Answer: Happened, Note: "I looked"})
 	tell(FactArtifact, "", "", "", Artifact{Kind: "ip", Value: "10.0.0.1", Verdict: "malicious", Note: "seen before", Source: run + "/l"})
 	tell(FactFinding, "", "", "", Finding{Text: "it is bad", Verdict: "malicious", Source: run + "/l"})
 	tell(FactEvidence, "", "", "", Evidence{Name: "a.pcap", Size: 17, Digest: "e", Key: "e/x", Source: run + "/l"})

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/riposte-soar/riposte/pdk/abi"
@@ -41,7 +42,7 @@ func (r *Run) apply(f *journal.Fact) (done bool, err error) {
 			s.Probe = &d
 			s.Probes++
 		} else {
-			s.Action, s.Attempts = &d, d.Attempt
+			s.Action, s.Attempts, s.Unknown = &d, d.Attempt, false
 			if d.Kind == abi.Contain && d.Attempt == 1 {
 				r.Contained++
 			}
@@ -51,13 +52,40 @@ func (r *Run) apply(f *journal.Fact) (done bool, err error) {
 		d, err := decode[ActionFinished](f)
 		r.actionFinished(r.step(f), d, f)
 		return true, err
+	case FactSettled:
+		d, err := decode[Settled](f)
+		r.settled(r.step(f), d, f)
+		return true, err
 	}
 	return false, nil
 }
 
+// settled goes on with a step that was in doubt.
+func (r *Run) settled(s *Step, d Settled, f *journal.Fact) {
+	s.Unknown, s.Note = false, d.Note
+	r.unask(s.Path)
+	switch at := f.Time; d.Answer {
+	case Happened:
+		s.Fault = nil
+		r.end(s, Succeeded, f)
+	case Again:
+		s.Due = &at
+	default:
+		s.Fault = &abi.Fault{Kind: abi.Failed, Message: f.By + " says that it did not happen", Where: s.Path}
+		r.end(s, Failed, f)
+	}
+}
+
+func (r *Run) unask(path string) {
+	if i := slices.Index(r.Asks, path); i >= 0 {
+		r.Asks = slices.Delete(r.Asks, i, i+1)
+	}
+}
+
 func (r *Run) actionFinished(s *Step, d ActionFinished, f *journal.Fact) {
 	s.Kind, s.InFlight, s.Fault, s.Due, s.Verifying = "uses", false, d.Fault, d.Retry, d.Verifying
-	s.Doubt = s.Doubt || d.Doubt
+	s.Doubt, s.Unknown = s.Doubt || d.Doubt, d.Unknown
+	r.unask(s.Path)
 	if !d.Verify {
 		s.Output, s.Cached, s.HostCalls, s.Wall = d.Output, d.Cached, d.HostCalls, d.Wall
 	}
@@ -66,6 +94,9 @@ func (r *Run) actionFinished(s *Step, d ActionFinished, f *journal.Fact) {
 		s.Status = Waiting
 	case d.Verifying:
 		s.Status = Running
+	case d.Unknown:
+		s.Status = Waiting
+		r.Asks = append(r.Asks, s.Path)
 	default:
 		r.end(s, d.Status, f)
 	}

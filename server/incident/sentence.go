@@ -50,7 +50,7 @@ func sentence(f *journal.Fact) (string, error) {
 	case FactRunFinished:
 		d, err := decode[RunFinished](f)
 		return fmt.Sprintf("run %s %s", f.Run, d.Status) + list(" at", d.Failed) + fault(d.Fault), err
-	case FactStepStarted, FactStepDone, FactActStarted, FactActFinished:
+	case FactStepStarted, FactStepDone, FactActStarted, FactActFinished, FactSettled:
 		return stepSentence(f)
 	default:
 		return decisionSentence(f)
@@ -92,6 +92,10 @@ func stepSentence(f *journal.Fact) (string, error) {
 			text += fmt.Sprintf(" (attempt %d)", d.Attempt)
 		}
 		return text, err
+	case FactSettled:
+		d, err := decode[Settled](f)
+		said := map[Answer]string{Happened: "says that it happened", NotHappened: "says that it did not happen", Again: "lets it be tried again"}[d.Answer]
+		return f.Step + ": " + f.By + " " + said + list(":", d.Note), err
 	}
 	d, err := decode[ActionFinished](f)
 	text := f.Step + ": " + string(d.Status)
@@ -103,6 +107,9 @@ func stepSentence(f *journal.Fact) (string, error) {
 	}
 	if d.Wall > 0 {
 		text += fmt.Sprintf(" in %.1f ms", float64(d.Wall)/float64(time.Millisecond))
+	}
+	if d.Unknown && !d.Verifying && d.Retry == nil {
+		text += ", a person must say whether it happened"
 	}
 	if d.Retry != nil {
 		text += ", again at " + d.Retry.Format(time.TimeOnly)

@@ -55,6 +55,8 @@ type Run struct {
 	Steps     map[string]*Step `json:"-"` // by path
 	Order     []string         `json:"-"` // paths as they started
 	Contained int              `json:"-"` // containments that were begun, for the guards
+	// Asks are the paths of steps that wait for a person to settle what is in doubt.
+	Asks []string `json:"in_doubt,omitempty"`
 }
 
 // Step is the state of one step, or of one item of a loop.
@@ -76,7 +78,8 @@ type Step struct {
 	Due       *time.Time                 `json:"due,omitempty"`
 	InFlight  bool                       `json:"in_flight,omitempty"`
 	Verifying bool                       `json:"verifying,omitempty"`
-	Doubt     bool                       `json:"doubt,omitempty"` // an attempt failed that may have had its effect
+	Doubt     bool                       `json:"doubt,omitempty"`   // an attempt failed that may have had its effect
+	Unknown   bool                       `json:"unknown,omitempty"` // nobody knows whether an effect has come about, see ActionFinished
 	Attempts  int                        `json:"attempts,omitempty"`
 	Probes    int                        `json:"probes,omitempty"`
 	Wall      time.Duration              `json:"wall,omitempty"` // nanoseconds inside the sandbox, the last attempt
@@ -252,6 +255,7 @@ type Head struct {
 	Runs         []RunHead `json:"runs"`         // the newest hundred
 	Containments int       `json:"containments"` // that stand now
 	Waiting      int       `json:"waiting_approvals"`
+	InDoubt      int       `json:"in_doubt,omitempty"` // steps that wait for a person to settle whether they had their effect
 }
 
 // RunHead is a run within a Head.
@@ -269,6 +273,7 @@ func (in *Incident) Head() Head {
 	h.Runs = make([]RunHead, len(runs))
 	for i, r := range runs {
 		h.Runs[i] = RunHead{r.ID, r.Runbook, r.Status}
+		h.InDoubt += len(r.Asks)
 	}
 	for _, c := range in.Containments {
 		if c.Standing() {
