@@ -41,6 +41,25 @@ func (c *Comparison) Same() bool {
 	return len(c.Outcome) == 0 && !slices.ContainsFunc(c.Calls, func(p Pair) bool { return len(p.Differs) > 0 })
 }
 
+// Differences names, in one line, what is not the same; it is empty for nothing.
+func (c *Comparison) Differences() string {
+	var parts []string
+	for _, p := range c.Calls {
+		if len(p.Differs) == 0 {
+			continue
+		}
+		x := p.Is
+		if x == nil {
+			x = p.Was
+		}
+		parts = append(parts, fmt.Sprintf("call %d (%s)", x.Seq, strings.Join(p.Differs, ", ")))
+	}
+	for _, o := range c.Outcome {
+		parts = append(parts, o.Name)
+	}
+	return strings.Join(parts, "; ")
+}
+
 // Compare sets two tapes side by side.
 func Compare(was, is []Entry) Comparison {
 	var c Comparison
@@ -146,7 +165,7 @@ func compared(was, is *Exchange) Pair {
 	if was.Digest != is.Digest {
 		p.Differs = append(p.Differs, "request")
 	}
-	if !bytes.Equal(was.Reply, is.Reply) || was.Open != is.Open {
+	if was.Blob != is.Blob || was.Blob == "" && !bytes.Equal(was.Reply, is.Reply) || was.Open != is.Open {
 		p.Differs = append(p.Differs, "reply")
 	}
 	if was.Effect != is.Effect || was.Refused != is.Refused {
@@ -156,13 +175,18 @@ func compared(was, is *Exchange) Pair {
 }
 
 // String tells what differs, in lines: with what was behind "-" and what is behind "+". It is empty for nothing.
-func (c Comparison) String() string {
+func (c Comparison) String() string { return c.text(false) }
+
+// All is String with every call, also those that do not differ.
+func (c Comparison) All() string { return c.text(true) }
+
+func (c *Comparison) text(all bool) string {
 	var b strings.Builder
 	for _, h := range c.Header {
 		fmt.Fprintf(&b, "%s\n- %s\n+ %s\n", h.Name, h.Was, h.Is)
 	}
 	for _, p := range c.Calls {
-		if len(p.Differs) > 0 {
+		if all || len(p.Differs) > 0 {
 			b.WriteString(p.String())
 		}
 	}
@@ -219,7 +243,7 @@ func (x *Exchange) answered() string {
 	case x.Open:
 		return "(the process died before it was answered)"
 	case x.Reply == nil:
-		return "(the reply is not there)"
+		return "(the reply is not there: " + x.Blob + ")"
 	}
 	return string(x.Reply)
 }

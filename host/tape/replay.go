@@ -137,6 +137,7 @@ type Exchange struct {
 	Summary    string          `json:"summary,omitempty"`
 	Request    json.RawMessage `json:"request,omitempty"` // redacted; nil if it was no JSON, or its blob is not there
 	Reply      json.RawMessage `json:"reply,omitempty"`   // an abi.Reply; nil if there is none, or its blob is not there
+	Blob       string          `json:"blob,omitempty"`    // digest of a large reply
 	Duration   time.Duration   `json:"duration_ns,omitempty"`
 	Refused    bool            `json:"refused,omitempty"` // it was never begun
 	Open       bool            `json:"open,omitempty"`    // it never ended: the process died within it
@@ -169,6 +170,9 @@ func Exchanges(entries []Entry) []Exchange {
 		if e.Kind == EndKind && len(list) > 0 {
 			x := &list[len(list)-1]
 			x.Reply, x.Duration, x.Open = e.Document(e.Reply), e.Duration, false
+			if e.Reply != nil {
+				x.Blob = e.Reply.Blob
+			}
 		}
 	}
 	return list

@@ -177,10 +177,12 @@ func (s *Server) runs() {
 		func(ctx context.Context, in *struct {
 			ID   string `path:"id"`
 			Body struct {
-				Step string `json:"step,omitempty" doc:"path of a step: only its invocations"`
+				Step    string `json:"step,omitempty" doc:"path of a step: only its invocations"`
+				Lenient bool   `json:"lenient,omitempty" doc:"with the module that is installed now; calls may come in another order, or be left out"`
+				Calls   bool   `json:"calls,omitempty" doc:"show the calls of then and now side by side, also where nothing differs"`
 			}
 		}) (*body[[]engine.Replayed], error) {
-			return answer(e.Replay(ctx, in.ID, in.Body.Step))
+			return answer(e.Replay(ctx, in.ID, engine.ReplayOptions{Step: in.Body.Step, Lenient: in.Body.Lenient, Calls: in.Body.Calls}))
 		})
 	route(s, http.MethodPost, "/runs/{id}/settle", "settle-step", "Say whether the effect of a step has come about that nobody knows of: the step goes on with that.", "runs",
 		func(_ context.Context, in *struct {

@@ -38,11 +38,21 @@ type Replayed struct {
 	HostCalls  int        `json:"host_calls"`
 	Fuel       int64      `json:"fuel"`             // instructions, as recorded
 	Output     string     `json:"output,omitempty"` // digest, as recorded
+	// Comparison sets the calls of then and now side by side. It is there if it was asked for, or if something differs.
+	Comparison *tape.Comparison `json:"comparison,omitempty"`
 }
 
-// Replay executes the invocations of a run again, in their order, each from its tape and nothing else: no host function is performed. With a
-// step, a path, only those of this step. It changes nothing.
-func (e *Engine) Replay(ctx context.Context, runID, step string) ([]Replayed, error) {
+// ReplayOptions say what to replay, and how.
+type ReplayOptions struct {
+	Step    string // path of a step: only its invocations; all if empty
+	Lenient bool   // with the module that is installed now, which may be another; calls may come in another order, or be left out
+	Calls   bool   // with a Comparison in any case
+}
+
+// Replay executes the invocations of a run again, in their order, each from its tape and nothing else: no host function is performed. It changes
+// nothing.
+func (e *Engine) Replay(ctx context.Context, runID string, o ReplayOptions) ([]Replayed, error) {
+	step := o.Step
 	type past struct {
 		step string
 		act  *incident.ActionStarted
@@ -88,40 +98,53 @@ func (e *Engine) Replay(ctx context.Context, runID, step string) ([]Replayed, er
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		list[i] = e.replay(ctx, p.step, p.act, &p.end)
+		list[i] = e.replay(ctx, p.step, p.act, &p.end, o)
 	}
 	return list, nil
 }
 
 // replay executes one invocation again and compares.
-func (e *Engine) replay(ctx context.Context, path string, act *incident.ActionStarted, end *incident.ActionFinished) Replayed {
+func (e *Engine) replay(ctx context.Context, path string, act *incident.ActionStarted, end *incident.ActionFinished, o ReplayOptions) Replayed {
 	r := Replayed{Step: path, Invocation: act.Invocation, Plugin: act.Plugin, Action: act.Action, Module: act.Module, HostCalls: end.HostCalls, Fuel: end.Fuel}
 	if len(end.Output) > 0 {
 		r.Output = tape.Digest(end.Output)
 	}
-	plugin := e.content.Plugins[act.Plugin]
+	plugin, mode := e.content.Plugins[act.Plugin], tape.Exact
+	if o.Lenient {
+		mode = tape.Lenient
+	}
 	switch {
 	case end.Cached:
 		return r.unknown(abi.NotFound, "the result came out of the cache: there was no invocation", "")
 	case end.Fuel == 0:
 		return r.unknown(abi.NotFound, "the action ended before the plugin ran", "")
-	case plugin == nil || plugin.Digest != act.Module:
-		return r.unknown(abi.NotFound, "the module that ran is not installed any more", "install "+act.Plugin+" with the digest "+act.Module)
+	case plugin == nil:
+		return r.unknown(abi.NotFound, "the plugin is not installed any more", "install "+act.Plugin+" with the digest "+act.Module)
+	case plugin.Digest != act.Module && !o.Lenient:
+		return r.unknown(abi.NotFound, "the module that ran is not installed any more", "install "+act.Plugin+" with the digest "+act.Module+", or replay leniently with the one that is")
 	}
 	recorded, err := e.Tape(act.Invocation)
 	if err != nil {
 		return r.failed(err)
 	}
-	out, err := e.runner.Run(ctx, host.Invocation{Bundle: plugin, Tape: tape.NewReplay(recorded, tape.Exact)})
+	if was := tape.OutcomeOf(recorded); was != nil && was.Cut {
+		return r.unknown(was.Fault.Kind, "it was stopped from outside: "+was.Fault.Message, "")
+	}
+	replay := tape.NewReplay(recorded, mode)
+	out, err := e.runner.Run(ctx, host.Invocation{Bundle: plugin, Tape: replay})
 	if err != nil {
 		return r.failed(err)
 	}
-	r.compare(recorded, end, out)
+	c := replay.Compare()
+	r.compare(recorded, end, out, &c, mode)
+	if o.Calls || r.Verdict == Diverged || !c.Same() {
+		r.Comparison = &c
+	}
 	return r
 }
 
-// compare tells whether an outcome is that of the journal.
-func (r *Replayed) compare(recorded []tape.Entry, end *incident.ActionFinished, out host.Outcome) {
+// compare tells whether an outcome is that of the journal, and whether what led to it is on the tape.
+func (r *Replayed) compare(recorded []tape.Entry, end *incident.ActionFinished, out host.Outcome, c *tape.Comparison, mode tape.Mode) {
 	head, _ := tape.HeaderOf(recorded)
 	var output []byte
 	var err error
@@ -145,10 +168,13 @@ func (r *Replayed) compare(recorded []tape.Entry, end *incident.ActionFinished, 
 		diverged(fmt.Sprintf("it succeeded with %.500s, but had failed: %v", output, end.Fault), "")
 	case len(end.Output) == 0 && end.Fault != nil && (out.Fault.Kind != end.Fault.Kind || out.Fault.Message != end.Fault.Message):
 		diverged(fmt.Sprintf("the fault is %v, but was %v", out.Fault, end.Fault), "")
+	case mode == tape.Lenient:
 	case out.Stats.Fuel != end.Fuel && head != nil && head.Meter != host.EngineVersion():
 		*r = r.unknown(abi.Conflict, "the result is the same, but instructions were counted in another way then: "+head.Meter, "")
 	case out.Stats.Fuel != end.Fuel:
 		diverged(fmt.Sprintf("it took %d instructions, but %d then", out.Stats.Fuel, end.Fuel), "")
+	case !c.Same():
+		diverged("the result is the same, but not what led to it: "+c.Differences(), "")
 	}
 	if r.Verdict == Diverged && end.Fault != nil && len(end.Output) == 0 {
 		switch end.Fault.Kind {

@@ -49,7 +49,7 @@ func TestVerdictsOfReplays(t *testing.T) {
 				test.meter = host.EngineVersion()
 			}
 			var r Replayed
-			r.compare([]tape.Entry{{Kind: tape.HeaderKind, Header: &tape.Header{Meter: test.meter}}}, test.was, test.is)
+			r.compare([]tape.Entry{{Kind: tape.HeaderKind, Header: &tape.Header{Meter: test.meter}}}, test.was, test.is, &tape.Comparison{}, tape.Exact)
 			if r.Verdict != test.want || (r.Fault == nil) != (r.Verdict == Same) || r.Fault != nil && !strings.Contains(r.Fault.Message, test.says) {
 				t.Errorf("%s, %v", r.Verdict, r.Fault)
 			}
@@ -57,11 +57,23 @@ func TestVerdictsOfReplays(t *testing.T) {
 	}
 }
 
+// The calls and what was logged count too, but not in a lenient replay: there only the result does.
+func TestVerdictsOfCalls(t *testing.T) {
+	differs := &tape.Comparison{Calls: []tape.Pair{{Was: &tape.Exchange{Seq: 2}, Differs: []string{"call"}}}, Outcome: []tape.Change{{Name: "logs", Was: "a", Is: "b"}}}
+	for mode, want := range map[tape.Mode]Verdict{tape.Exact: Diverged, tape.Lenient: Same} {
+		var r Replayed
+		r.compare(nil, &incident.ActionFinished{Output: json.RawMessage("1"), Fuel: 7}, host.Outcome{Output: json.RawMessage("1"), Stats: host.Stats{Fuel: 7}}, differs, mode)
+		if r.Verdict != want || want == Diverged && !strings.HasSuffix(r.Fault.Message, "call 2 (call); logs") {
+			t.Errorf("%s: %s, %v", mode, r.Verdict, r.Fault)
+		}
+	}
+}
+
 func TestReplayOfWhatIsNotThere(t *testing.T) {
 	r := work(t, content(t))
 	for _, run := range []string{"RUN-000001-1", "", "INC-000001", "RUN-000001-1/x"} {
 		var f *abi.Fault
-		if _, err := r.Replay(t.Context(), run, ""); !errors.As(err, &f) || f.Kind != abi.NotFound {
+		if _, err := r.Replay(t.Context(), run, ReplayOptions{}); !errors.As(err, &f) || f.Kind != abi.NotFound {
 			t.Errorf("%q gave %v", run, err)
 		}
 	}
@@ -70,7 +82,7 @@ func TestReplayOfWhatIsNotThere(t *testing.T) {
 		if was.Fuel == 1 {
 			act.Module = "sha256:older"
 		}
-		if got := r.replay(t.Context(), "a", act, was); got.Verdict != Unknown || !strings.Contains(got.Fault.Message, says) {
+		if got := r.replay(t.Context(), "a", act, was, ReplayOptions{}); got.Verdict != Unknown || !strings.Contains(got.Fault.Message, says) {
 			t.Errorf("%s: %s, %v", says, got.Verdict, got.Fault)
 		}
 	}
