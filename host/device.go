@@ -143,7 +143,7 @@ func (d *device) missing() *abi.Fault {
 
 // deviceFile is the device, opened. To seek in it does nothing, as in an empty file: libraries try that when they turn from reading to writing.
 type deviceFile struct {
-	experimental.File
+	*countedFile
 	device *device
 }
 

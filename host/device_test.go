@@ -155,6 +155,7 @@ func TestCommandsThatMisbehave(t *testing.T) {
 		{"late", "", abi.Trap, "ended itself with code 2: panic: too late"},
 		{"loop", "", abi.Timeout, ""},
 		{"devour", "", abi.Limit, "more than 16 MiB of memory"},
+		{"open", "", abi.Limit, "more than 256 files open"},
 		{"wait", "", abi.Trap, "read /dev/riposte where there was no answer"},
 		{"lines", "", abi.Trap, "without a result"},
 		{"lines", `{"output":1}`, abi.Trap, "a line to /dev/riposte without an end"},

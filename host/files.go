@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"io/fs"
 	"path"
@@ -14,6 +15,7 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/riposte-soar/riposte/host/bundle"
+	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
 // files are what a command sees as its file system, by path: those of its package and the device. They cannot be changed, and nothing of this
@@ -104,10 +106,14 @@ func (o *openFolder) ReadDir(n int) ([]fs.DirEntry, error) {
 	return some, nil
 }
 
+// maxOpen is how many files a command may have open: each takes memory of ours.
+const maxOpen = 256
+
 // fileSystem is the file system of one invocation.
 type fileSystem struct {
 	experimental.FS
 	device *device
+	open   int
 }
 
 func newFileSystem(all files, d *device) *fileSystem {
@@ -116,9 +122,32 @@ func newFileSystem(all files, d *device) *fileSystem {
 
 // OpenFile implements sys.FS.
 func (s *fileSystem) OpenFile(name string, flag experimental.Oflag, mode fs.FileMode) (experimental.File, experimental.Errno) {
-	if path.Clean(name) != devicePath {
-		return s.FS.OpenFile(name, flag, mode)
+	isDevice := path.Clean(name) == devicePath
+	if isDevice {
+		flag = experimental.O_RDONLY // of the file that stands for it
 	}
-	opened, errno := s.FS.OpenFile(devicePath, experimental.O_RDONLY, 0)
-	return &deviceFile{File: opened, device: s.device}, errno
+	opened, errno := s.FS.OpenFile(name, flag, mode)
+	if errno != 0 {
+		return nil, errno
+	}
+	if s.open++; s.open > maxOpen {
+		s.device.guest.stop(abi.Limit, fmt.Sprintf("the plugin has more than %d files open", maxOpen))
+	}
+	f := &countedFile{File: opened, system: s}
+	if isDevice {
+		return &deviceFile{countedFile: f, device: s.device}, 0
+	}
+	return f, 0
+}
+
+// countedFile is an open file of a command.
+type countedFile struct {
+	experimental.File
+	system *fileSystem
+}
+
+// Close implements sys.File. The engine calls it once.
+func (f *countedFile) Close() experimental.Errno {
+	f.system.open--
+	return f.File.Close()
 }

@@ -108,6 +108,17 @@ func (h *host) act(c call) {
 	case "crash":
 		fmt.Println("about to")
 		panic("a bad day")
+	case "open":
+		for range 1000 { // closed ones do not count
+			f, err := os.Open("/README.md")
+			check(err)
+			check(f.Close())
+		}
+		for all := []*os.File{}; ; {
+			f, err := os.Open("/dev/riposte")
+			check(err)
+			all = append(all, f)
+		}
 	case "loop":
 		for {
 		}
