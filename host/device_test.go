@@ -52,7 +52,8 @@ var command = sync.OnceValues(func() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	assets, err := bundle.PackAssets(map[string][]byte{"README.md": []byte("Read me"), "docs/long.txt": []byte("0123456789"), "docs/a/b.txt": nil})
+	assets, err := bundle.PackAssets(map[string][]byte{"README.md": []byte("Read me"), "docs/long.txt": []byte("0123456789"), "docs/a/b.txt": nil,
+		"scripts/look": []byte("1"), "scripts/README.md": []byte("another")})
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +127,8 @@ func TestCommandSeesItsPackageOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := []string{"d--------- . 0", "---------- README.md 7", "d--------- dev 0", "Dc--------- dev/riposte 0", "d--------- docs 0",
-		"d--------- docs/a 0", "---------- docs/a/b.txt 0", "---------- docs/long.txt 10"}
+		"d--------- docs/a 0", "---------- docs/a/b.txt 0", "---------- docs/long.txt 10", "---------- look 1",
+		"d--------- scripts 0", "---------- scripts/README.md 7", "---------- scripts/look 1"}
 	if strings.Join(got.Files, "\n") != strings.Join(files, "\n") {
 		t.Errorf("files:\n%s", strings.Join(got.Files, "\n"))
 	}
@@ -232,4 +234,28 @@ func TestCommandIsRefusedEverything(t *testing.T) {
 				Settings: json.RawMessage(`{"url":"http://corp.test"}`)}, abi.Refused, "")
 		}
 	}
+}
+
+// TestCommandInC shows that buffered input and output of a C library get along with the device, opened once for both.
+func TestCommandInC(t *testing.T) {
+	clang, err := exec.LookPath("clang-19")
+	if err != nil {
+		t.Skip("NOT TESTED: a command in C: clang-19 is not installed (Debian packages clang-19, lld-19, wasi-libc, libclang-rt-19-dev-wasm32)")
+	}
+	out := filepath.Join(t.TempDir(), "stdio.wasm")
+	if said, err := exec.Command(clang, "--target=wasm32-wasi", "-O1", "-o", out, "testdata/stdio.c").CombinedOutput(); err != nil {
+		t.Skipf("NOT TESTED: a command in C: clang-19 cannot compile it (Debian packages lld-19, wasi-libc, libclang-rt-19-dev-wasm32): %v %s", err, said)
+	}
+	module, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHost(t, host.Options{})
+	b := install(t, h, pack(t, module, abi.Manifest{Plugin: "stdio", Version: "1.0.0", Title: "C",
+		Actions: map[string]abi.Action{"act": {Kind: abi.Enrich, Title: "Log", Effect: abi.Pure}}}))
+	result := mustRun(t, h, host.Invocation{Bundle: b, Action: "act"})
+	if result.Fault != nil || string(result.Output) != "2" || len(result.Logs) != 2 || result.Logs[1].Message != "act 1" {
+		t.Errorf("%s %v %v", result.Output, result.Fault, result.Logs)
+	}
+	t.Logf("stats %+v", result.Stats)
 }

@@ -30,11 +30,22 @@ type file struct {
 	entries []fs.DirEntry // of a folder, in the order of their names
 }
 
-// newFiles builds the file system of a package. Numbers and times of files are the same everywhere, as all is that a guest can see.
+// newFiles builds the file system of a package. What lies in its folder scripts is in the root as well, where an interpreter looks for a script
+// with the name of the action. Numbers and times of files are the same everywhere, as all is that a guest can see.
 func newFiles(assets []bundle.Asset) files {
 	all := files{}
+	regular := func(name string, data []byte) {
+		if all[name] == nil {
+			all.add(name, &file{stat: sys.Stat_t{Mode: 0o444, Size: int64(len(data))}, data: data})
+		}
+	}
 	for _, a := range assets {
-		all.add(a.Name, &file{stat: sys.Stat_t{Mode: 0o444, Size: int64(len(a.Data))}, data: a.Data})
+		regular(a.Name, a.Data)
+	}
+	for _, a := range assets {
+		if name, ok := strings.CutPrefix(a.Name, "scripts/"); ok {
+			regular(name, a.Data)
+		}
 	}
 	all.add(devicePath, &file{stat: sys.Stat_t{Mode: fs.ModeDevice | fs.ModeCharDevice | 0o666}})
 	return all

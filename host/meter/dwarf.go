@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -12,9 +14,10 @@ import (
 const (
 	maxDebug  = 32 << 20 // bytes of all sections that are read
 	maxAbbrev = 1 << 20  // bytes of the abbreviations
-	debugWork = 8 << 20  // attributes, ranges and rows
-	maxInline = 100      // functions inlined into each other
-	maxFiles  = 100_000  // files, or folders, of one line table
+	debugWork = 4 << 20  // attributes, ranges and rows
+	maxUnits  = 50_000
+	maxInline = 100     // functions inlined into each other
+	maxFiles  = 100_000 // files, or folders, of one line table
 )
 
 var errDebugWork = errors.New("the debug sections are too large to be read")
@@ -25,7 +28,7 @@ func (m *module) lookUp(addresses []int) (found [][]Place) {
 	defer func() {
 		_ = recover() // of debug/dwarf, about sections that are damaged
 	}()
-	d, info := m.dwarf()
+	d, units := m.dwarf()
 	if d == nil {
 		return found
 	}
@@ -33,7 +36,7 @@ func (m *module) lookUp(addresses []int) (found [][]Place) {
 	for i, a := range addresses {
 		l.traces[i].address = uint64(a)
 	}
-	for offset := range units(info) {
+	for _, offset := range units {
 		if err := l.unit(offset); errors.Is(err, errDebugWork) {
 			break
 		}
@@ -44,8 +47,8 @@ func (m *module) lookUp(addresses []int) (found [][]Place) {
 	return found
 }
 
-// dwarf opens the debug sections, unless they are too large.
-func (m *module) dwarf() (*dwarf.Data, []byte) {
+// dwarf opens the debug sections, unless they are too large or not sound.
+func (m *module) dwarf() (*dwarf.Data, []dwarf.Offset) {
 	total := 0
 	section := func(name string) []byte {
 		b := m.debug(name)
@@ -53,6 +56,10 @@ func (m *module) dwarf() (*dwarf.Data, []byte) {
 		return b
 	}
 	abbrev, info := section("abbrev"), section("info")
+	first, sound := units(info, abbrev)
+	if !sound {
+		return nil, nil
+	}
 	d, err := dwarf.New(abbrev, nil, nil, info, section("line"), nil, section("ranges"), section("str"))
 	for _, name := range []string{"addr", "line_str", "rnglists", "str_offsets"} { // of DWARF 5
 		if b := section(name); err == nil && b != nil {
@@ -62,21 +69,52 @@ func (m *module) dwarf() (*dwarf.Data, []byte) {
 	if err != nil || total > maxDebug || len(abbrev) > maxAbbrev {
 		return nil, nil
 	}
-	return d, info
+	return d, first
 }
 
-// units gives the offset of the first entry of each unit, DWARF 5 section 7.5.1.
-func units(info []byte) func(yield func(dwarf.Offset) bool) {
-	return func(yield func(dwarf.Offset) bool) {
-		for at := 0; at+12 < len(info); {
-			header := 11
-			if binary.LittleEndian.Uint16(info[at+4:]) >= 5 {
-				header = 12
-			}
-			if !yield(dwarf.Offset(at + header)) {
-				return
-			}
-			at += 4 + int(binary.LittleEndian.Uint32(info[at:]))
+// units gives the offset of the first entry of each unit, or says that the section is not sound: debug/dwarf reads the abbreviations of every
+// unit before anything else, so their tables must lie apart (DWARF 5 sections 7.5.1 and 7.5.3).
+func units(info, abbrev []byte) (first []dwarf.Offset, sound bool) {
+	tables := map[uint32]bool{}
+	for at := 0; at < len(info); {
+		if len(info)-at < 12 || len(first) == maxUnits {
+			return nil, false
+		}
+		length, table, header := binary.LittleEndian.Uint32(info[at:]), at+6, 11
+		if binary.LittleEndian.Uint16(info[at+4:]) >= 5 {
+			table, header = at+8, 12
+		}
+		if length < 8 || int64(length) > int64(len(info)-at-4) {
+			return nil, false
+		}
+		tables[binary.LittleEndian.Uint32(info[table:])] = true
+		first = append(first, dwarf.Offset(at+header))
+		at += 4 + int(length)
+	}
+	r := &reader{b: abbrev, end: len(abbrev), section: "abbreviations"}
+	for _, table := range slices.Sorted(maps.Keys(tables)) {
+		if int64(table) < int64(r.pos) {
+			return nil, false
+		}
+		r.pos = min(int(table), r.end)
+		for r.u32() != 0 {
+			skipAbbreviation(r)
+		}
+	}
+	return first, r.ok()
+}
+
+// skipAbbreviation passes over an abbreviation, whose code was read.
+func skipAbbreviation(r *reader) {
+	r.u32() // tag
+	r.byte()
+	for r.ok() {
+		attribute, form := r.u32(), r.u32()
+		if form == 0x21 { // implicit_const
+			r.skipLEB(10)
+		}
+		if attribute == 0 && form == 0 {
+			return
 		}
 	}
 }
