@@ -12,3 +12,12 @@ const (
 	FrameCall  = frameCall
 	FrameEnded = frameEnded
 )
+
+// Instances is how many unused instances are kept.
+func (h *Host) Instances() int {
+	n := 0
+	for _, m := range h.store.modules {
+		n += len(m.pool.free)
+	}
+	return n
+}

@@ -51,6 +51,35 @@ func TestCallsAreAlike(t *testing.T) {
 	}
 }
 
+// A guest that grows its memory, as every one in Rust does, finds it as small as before in the next call, and empty behind that.
+func TestMemoryGrowsAnew(t *testing.T) {
+	a := says(`{"output":1}`)
+	trapIf := []byte{0x04, 0x40, opUnreachable, opEnd}
+	a.actions[0].code = join(
+		i32const(20), []byte{0x40, 0}, i32const(1), []byte{0x47}, trapIf, // memory.grow gives the size before
+		i32const(1<<16+8), []byte{0x28, 2, 0}, trapIf,
+		i32const(1<<16+8), i32const(7), []byte{0x36, 2, 0},
+		a.actions[0].code)
+	file := a.pack(t)
+	var fuel int64
+	for _, options := range []host.Options{{}, host.Options{}.WithCopies()} {
+		h := newHost(t, options)
+		b := install(t, h, file)
+		for i := range 100 {
+			out := mustRun(t, h, host.Invocation{Bundle: b, Action: "act"})
+			if fuel == 0 {
+				fuel = out.Stats.Fuel
+			}
+			if string(out.Output) != "1" || out.Stats.Memory != 21<<16 || out.Stats.Fuel != fuel {
+				t.Fatalf("call %d: %s %v, %d bytes, fuel %d instead of %d", i, out.Output, out.Fault, out.Stats.Memory, out.Stats.Fuel, fuel)
+			}
+		}
+		if n := h.Instances(); n != 1 {
+			t.Errorf("one call after the other left %d instances", n)
+		}
+	}
+}
+
 // mappings counts those of images.
 func mappings(t *testing.T) int {
 	t.Helper()

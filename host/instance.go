@@ -160,9 +160,21 @@ func (i *instance) become(im *image) error {
 	return nil
 }
 
-// restore puts the image back, unless the memory has grown, which cannot be undone.
+// shrink makes a memory that has grown as long as it was. The engine has no function for it, but takes the length that the allocator gives, when
+// it is asked to grow; if one day it does not, the instance is not used again.
+func (i *instance) shrink(size int) bool {
+	if len(i.memory.buffer) == size {
+		return true
+	}
+	i.memory.shrink = size
+	i.module.Memory().Grow(1)
+	i.memory.shrink = 0
+	return int(i.module.Memory().Size()) == size && len(i.memory.buffer) == size
+}
+
+// restore puts the image back, if it can.
 func (i *instance) restore(im *image) bool {
-	if !i.memory.restore(im) {
+	if len(i.memory.buffer) < len(im.memory) || !i.memory.restore(im) || !i.shrink(len(im.memory)) {
 		return false
 	}
 	for _, g := range i.globals {

@@ -14,6 +14,7 @@ type limitedMemory struct {
 	stats  memoryStats
 	first  int // bytes that it will have at once
 	begun  bool
+	shrink int           // if not 0, what the next call makes the length, whatever it asks for
 	pages  *privatePages // nil without a mapping
 }
 
@@ -31,6 +32,10 @@ func (m *limitedMemory) Allocate(_, _ uint64) experimental.LinearMemory { return
 // Reallocate grows the memory, or refuses to, in which case memory.grow gives -1. What a module begins with is always given: it was
 // checked when it was installed.
 func (m *limitedMemory) Reallocate(size uint64) []byte {
+	if m.shrink > 0 {
+		m.buffer = m.buffer[:m.shrink]
+		return m.buffer
+	}
 	room := max(size, min(2*uint64(cap(m.buffer)), uint64(m.limit)))
 	switch {
 	case !m.begun:
@@ -83,14 +88,13 @@ func (m *limitedMemory) held() int {
 	return cap(m.buffer)
 }
 
-// restore puts the content of the image back, unless the memory has grown, which cannot be undone.
+// restore puts the content of the image back, with zeros behind it if the memory has grown. It cannot be undone that the memory was copied, and
+// so is not the mapping any more.
 func (m *limitedMemory) restore(im *image) bool {
-	if len(m.buffer) != len(im.memory) {
-		return false
+	if m.pages != nil {
+		return m.mapped() && m.pages.restore(len(m.buffer)) == nil
 	}
-	if m.mapped() {
-		return m.pages.restore() == nil
-	}
+	clear(m.buffer[len(im.memory):])
 	for at := 0; at < len(im.memory); at += pageSize {
 		now, then := m.buffer[at:at+pageSize], im.memory[at:at+pageSize]
 		if !bytes.Equal(now, then) {

@@ -5,16 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 // On Linux each instance maps the file of the image privately (mmap(2), MAP_PRIVATE): a page belongs to all of them, and to all servers that use
-// the cache, until one writes to it. The file is ours alone, is never written again, and goes by being unlinked only. Which pages an instance has of its own is told by /proc/self/pagemap (Documentation/admin-guide/mm/pagemap.rst:
-// a page that is present or swapped, and not of a file, is anonymous), so that only those are put back. To throw them away (MADV_DONTNEED) instead
-// would cost a page fault or two for each in the next call, which takes far longer than the copy; that is what is done where there is no
-// pagemap, and with an instance that came to hold too many.
+// the cache, until one writes to it. The file is ours alone, is never written again, and goes by being unlinked only. Behind it lies room for the
+// memory to grow, which takes nothing until it is used. Which pages an instance has of its own is told by /proc/self/pagemap
+// (Documentation/admin-guide/mm/pagemap.rst: a page that is present or swapped, and not of a file, is anonymous), so that only those are put back.
+// To throw them away (MADV_DONTNEED) instead would cost a page fault or two for each in the next call, which takes far longer than the copy; that
+// is what is done where there is no pagemap, and with an instance that came to hold too many.
 
 // sharedPages is an image that instances can map.
 type sharedPages struct {
@@ -25,6 +27,9 @@ type sharedPages struct {
 
 // maxOwnPages is how many pages of its own an instance may keep between two invocations: 2 MiB.
 const maxOwnPages = 512
+
+// roomToGrow is how many bytes lie behind an image. A memory that grows beyond is copied.
+const roomToGrow = 16 << 20
 
 // sharePages maps the first size bytes of a file, a multiple of 64 KiB and not 0.
 func sharePages(file *os.File, size int) (*sharedPages, error) {
@@ -55,7 +60,7 @@ func (s *sharedPages) pagemapTells() bool {
 	defer p.release()
 	const read, written = 1, 2
 	p.content[written*pageSize] = s.content[written*pageSize] ^ p.content[read*pageSize] ^ 1
-	own, err := p.find()
+	own, err := p.find(len(s.content))
 	return err == nil && len(own) == 1 && own[0] == written
 }
 
@@ -74,17 +79,23 @@ func (s *sharedPages) release() error {
 // privatePages is what one instance sees of an image: its own copy of each page that it wrote to.
 type privatePages struct {
 	shared  *sharedPages
-	content []byte
+	content []byte // the image, and room to grow
 	entries []byte // of the pagemap
 	own     []int  // indices of the pages that were its own when last asked
 }
 
 func (s *sharedPages) private() (*privatePages, error) {
-	content, err := unix.Mmap(s.fd, 0, len(s.content), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE)
+	const access = unix.PROT_READ | unix.PROT_WRITE
+	content, err := unix.Mmap(-1, 0, len(s.content)+roomToGrow, access, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 	if err != nil {
+		return nil, fmt.Errorf("host: room for an image: %w", err)
+	}
+	p := &privatePages{shared: s, content: content}
+	if _, err := unix.MmapPtr(s.fd, 0, unsafe.Pointer(unsafe.SliceData(content)), uintptr(len(s.content)), access, unix.MAP_PRIVATE|unix.MAP_FIXED); err != nil {
+		p.release()
 		return nil, fmt.Errorf("host: mapping of an image: %w", err)
 	}
-	return &privatePages{shared: s, content: content}, nil
+	return p, nil
 }
 
 func (p *privatePages) release() { _ = unix.Munmap(p.content) } // it fails for what is not mapped only
@@ -92,16 +103,14 @@ func (p *privatePages) release() { _ = unix.Munmap(p.content) } // it fails for 
 // held is how many bytes belonged to this instance alone when its pages were last looked for.
 func (p *privatePages) held() int { return len(p.own) * pageSize }
 
-// find gives the pages that belong to this instance alone.
-func (p *privatePages) find() ([]int, error) {
+// find gives the pages of the first size bytes that belong to this instance alone.
+func (p *privatePages) find(size int) ([]int, error) {
 	const (
 		entry            = 8 // bytes
 		present, swapped = 1 << 63, 1 << 62
 		ofFile           = 1 << 61
 	)
-	if p.entries == nil {
-		p.entries = make([]byte, len(p.content)/pageSize*entry)
-	}
+	p.entries = slices.Grow(p.entries[:0], size/pageSize*entry)[:size/pageSize*entry]
 	first := uintptr(unsafe.Pointer(unsafe.SliceData(p.content))) / pageSize
 	if _, err := p.shared.pagemap.ReadAt(p.entries, int64(first*entry)); err != nil {
 		return nil, err
@@ -121,13 +130,18 @@ func (p *privatePages) discard() error {
 	return unix.Madvise(p.content, unix.MADV_DONTNEED)
 }
 
-// restore puts the image back.
-func (p *privatePages) restore() error {
+// restore puts the image back into a memory that had come to size bytes, with zeros behind it.
+func (p *privatePages) restore(size int) error {
 	if p.shared.pagemap != nil {
-		own, err := p.find()
+		own, err := p.find(size)
 		if err == nil && len(own) <= maxOwnPages {
 			for _, n := range own {
-				copy(p.content[n*pageSize:][:pageSize], p.shared.content[n*pageSize:])
+				page := p.content[n*pageSize:][:pageSize]
+				if at := n * pageSize; at < len(p.shared.content) {
+					copy(page, p.shared.content[at:])
+				} else {
+					clear(page)
+				}
 			}
 			return nil
 		}

@@ -98,23 +98,31 @@ func TestPagesAreRestoredEachTime(t *testing.T) {
 	}
 }
 
-func TestMemoryThatHasGrownIsNotRestored(t *testing.T) {
+func TestMemoryThatHasGrown(t *testing.T) {
 	content, shared := imageOf(t, rand.New(rand.NewPCG(3, 4)), 16)
 	private, err := shared.private()
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &limitedMemory{limit: 1 << 20, pages: private}
+	m := &limitedMemory{limit: 64 << 20, pages: private}
 	defer m.release()
+	im := &image{memory: shared.content, pages: shared}
 	m.Reallocate(uint64(len(content)))[7]++
-	grown := m.Reallocate(uint64(2 * len(content)))
-	if m.mapped() || grown[7] != content[7]+1 || !bytes.Equal(grown[8:len(content)], content[8:]) || grown[len(content)] != 0 {
-		t.Error("memory that grew has another content")
+	for _, grown := range []int{2 * len(content), len(content) + roomToGrow} {
+		b := m.Reallocate(uint64(grown))
+		if !m.mapped() || !bytes.Equal(b[8:len(content)], content[8:]) || bytes.Count(b[len(content):], []byte{0}) != grown-len(content) {
+			t.Fatalf("memory that grew to %d bytes has another content", grown)
+		}
+		b[8], b[len(content)+5], b[grown-1] = 1, 2, 3
+		if !m.restore(im) || !bytes.Equal(b[:len(content)], content) {
+			t.Fatal("memory that grew was not restored")
+		}
 	}
-	if m.restore(&image{memory: shared.content, pages: shared}) {
-		t.Error("memory that grew was restored")
+	beyond := m.Reallocate(uint64(len(content) + roomToGrow + 1))
+	if m.mapped() || !bytes.Equal(beyond[:len(content)], content) || m.restore(im) {
+		t.Error("memory that grew beyond its room has another content, or was restored")
 	}
-	if m.Reallocate(2<<20) != nil || !m.stats.refused {
+	if m.Reallocate(65<<20) != nil || !m.stats.refused {
 		t.Error("memory grew over its limit")
 	}
 }

@@ -23,4 +23,4 @@ func (*privatePages) release() {}
 
 func (*privatePages) held() int { return 0 }
 
-func (*privatePages) restore() error { return errors.ErrUnsupported }
+func (*privatePages) restore(int) error { return errors.ErrUnsupported }

@@ -38,26 +38,52 @@ func outputSet(handle, length uint64)
 
 func main() {}
 
+type document struct {
+	Name string `json:"name"`
+	List []int  `json:"list"`
+}
+
+// rehearsing is set while the image is made, by a host that does such a thing: then the types are shown to encoding/json, and nothing is read.
+var rehearsing bool
+
+//go:wasmexport riposte_warm
+func warm() { rehearsing = !rehearsing }
+
 //go:wasmexport run
 func run() int32 {
-	var in struct {
-		Name string `json:"name"`
-		List []int  `json:"list"`
+	if rehearsing {
+		_, err := answer([]byte(`{"name":"a name","list":[1]}`), func() string { return "a greeting" })
+		return code(err)
 	}
-	if err := json.Unmarshal(input(), &in); err != nil {
-		return 1
+	out, err := answer(input(), greeting)
+	if err == nil {
+		outputSet(give(out), uint64(len(out)))
 	}
-	setting := configGet(give([]byte("greeting")))
-	greeting := make([]byte, length(setting))
-	for i := range greeting {
-		greeting[i] = byte(load8(setting + uint64(i)))
-	}
-	out, err := json.Marshal(map[string]any{"said": string(greeting) + " " + in.Name, "list": in.List})
+	return code(err)
+}
+
+func code(err error) int32 {
 	if err != nil {
 		return 1
 	}
-	outputSet(give(out), uint64(len(out)))
 	return 0
+}
+
+func answer(input []byte, greeting func() string) ([]byte, error) {
+	var in document
+	if err := json.Unmarshal(input, &in); err != nil {
+		return nil, err
+	}
+	return json.Marshal(map[string]any{"said": greeting() + " " + in.Name, "list": in.List})
+}
+
+func greeting() string {
+	setting := configGet(give([]byte("greeting")))
+	b := make([]byte, length(setting))
+	for i := range b {
+		b[i] = byte(load8(setting + uint64(i)))
+	}
+	return string(b)
 }
 
 func input() []byte {
