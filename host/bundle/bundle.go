@@ -41,6 +41,7 @@ type Bundle struct {
 	asks    Needs
 	extism  bool
 	command bool
+	engine  string
 	warm    []string
 }
 
@@ -112,17 +113,22 @@ func OpenFunc(load func() ([]byte, error)) (*Bundle, error) {
 		return nil, invalid("", "the module is damaged: "+err.Error(), "build it again")
 	}
 	report := &problems{}
-	checkImports(m, manifest.Requires, report)
-	command := m.command(manifest.Actions)
-	if !command {
-		checkActions(m, manifest.Actions, report)
+	b := &Bundle{Digest: digest(file), Manifest: *manifest, Size: len(file), load: load, schemas: checks}
+	if manifest.Runtime != "" {
+		b.engine = checkScripts(all, manifest, report)
+	} else {
+		checkImports(m, manifest.Requires, report)
+		b.command = m.command(manifest.Actions)
+		b.extism = m.extism() && !b.command
+		if !b.command {
+			checkActions(m, manifest.Actions, report)
+		}
+		checkShape(m, report)
 	}
-	checkShape(m, report)
 	checkParts(all, report)
 	if err := report.err(); err != nil {
 		return nil, err
 	}
-	b := &Bundle{Digest: digest(file), Manifest: *manifest, Size: len(file), load: load, schemas: checks, extism: m.extism() && !command, command: command}
 	if e, ok := m.exports[abi.WarmExport]; ok && e.kind == kindFunction && e.typ == (signature{}) {
 		b.warm = append([]string{abi.WarmExport}, slices.Sorted(maps.Keys(manifest.Actions))...)
 		b.warm = append(b.warm, abi.WarmExport)

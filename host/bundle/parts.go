@@ -22,6 +22,7 @@ type Parts struct {
 	Manifest []byte // JSON
 	Assets   []byte // of PackAssets
 	SBOM     []byte // JSON
+	Engine   []byte // of scripts: the digest of abi.EngineSection
 }
 
 // Pack puts the parts into a module, each in place of one that is there, behind everything else. The same input gives the same bytes. Nothing
@@ -31,14 +32,14 @@ func (p Parts) Pack(module []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := len(module) + len(p.Manifest) + len(p.Assets) + len(p.SBOM)
+	size := len(module) + len(p.Manifest) + len(p.Assets) + len(p.SBOM) + len(p.Engine)
 	packed := append(make([]byte, 0, size+128), module[:8]...)
 	for _, s := range all {
 		if s.id != sectionCustom || p.of(s.name) == nil {
 			packed = append(packed, module[s.start:s.end]...)
 		}
 	}
-	for _, name := range []string{SBOMSection, AssetsSection, abi.ManifestSection} {
+	for _, name := range []string{abi.EngineSection, SBOMSection, AssetsSection, abi.ManifestSection} {
 		if body := p.of(name); body != nil {
 			packed = append(packed, custom(name, body)...)
 		}
@@ -54,6 +55,8 @@ func (p Parts) of(section string) []byte {
 		return p.Assets
 	case SBOMSection:
 		return p.SBOM
+	case abi.EngineSection:
+		return p.Engine
 	}
 	return nil
 }
@@ -72,6 +75,7 @@ type Contents struct {
 	Exports  []string        `json:"exports"` // functions that can be actions, sorted
 	Sections []Section       `json:"sections"`
 	Assets   []Asset         `json:"assets,omitempty"`
+	Engine   string          `json:"engine,omitempty"` // digest of what the scripts run in
 	SBOM     json.RawMessage `json:"sbom,omitempty"`
 }
 
@@ -98,6 +102,8 @@ func Inspect(file []byte) (*Contents, error) {
 			if c.Assets, err = ReadAssets(s.body); err != nil {
 				return nil, err
 			}
+		case s.name == abi.EngineSection:
+			c.Engine = string(s.body)
 		case s.name == SBOMSection:
 			if !json.Valid(s.body) {
 				return nil, invalid(SBOMSection, "the bill of materials is not valid JSON", "")
@@ -123,13 +129,16 @@ func (s *section) title() string {
 func checkParts(all []section, report *problems) {
 	seen := map[string]bool{}
 	for _, s := range all {
-		if s.id != sectionCustom || s.name != AssetsSection && s.name != SBOMSection {
+		if s.id != sectionCustom || s.name != AssetsSection && s.name != SBOMSection && s.name != abi.EngineSection {
 			continue
 		}
 		if seen[s.name] {
 			report.add(s.name, "the section occurs twice", "pack the plugin again")
 		}
 		seen[s.name] = true
+		if s.name == abi.EngineSection { // checkScripts
+			continue
+		}
 		if s.name == AssetsSection {
 			if _, err := ReadAssets(s.body); err != nil {
 				report.list = append(report.list, err)

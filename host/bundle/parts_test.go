@@ -47,7 +47,7 @@ func TestPackAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parts := Parts{manifest, assets(t, files), bill}
+	parts := Parts{Manifest: manifest, Assets: assets(t, files), SBOM: bill}
 	once, err := parts.Pack(goModule())
 	if err != nil {
 		t.Fatal(err)

@@ -29,6 +29,8 @@ type Context struct {
 type Result struct {
 	Output json.RawMessage `json:"output,omitempty"`
 	Fault  *Fault          `json:"fault,omitempty"`
+	// Stack is where a script was when it crashed, innermost function first.
+	Stack []string `json:"stack,omitempty"`
 }
 
 // Reply is what every host function answers: the value that belongs to the function, or a fault. A refusal is a fault, never a trap.

@@ -12,6 +12,10 @@ type Manifest struct {
 	License     string `json:"license,omitempty"`
 	// Languages that the plugin is written in, for people.
 	Languages []string `json:"languages,omitempty"`
+	// Runtime is the engine of a plugin that is made of scripts, such as "python@3.11", and Entry the script to begin with. Both are empty for a
+	// plugin that is compiled.
+	Runtime string `json:"runtime,omitempty"`
+	Entry   string `json:"entry,omitempty"`
 	// Settings is the JSON Schema of a connector of this plugin. A property with format "secret" never reaches the guest.
 	Settings json.RawMessage `json:"settings,omitempty"`
 	// Requires lists the capabilities that the plugin asks for; nothing else works.

@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Builds the engines that scripts run in: CPython and QuickJS as WebAssembly modules that know nothing but the doors of the host (door.h).
+#
+#   pdk/engine/make.sh [--install] [--check] [python] [js]
+#
+# Engines lie in riposte/engines in the user's cache folder (or in RIPOSTE_ENGINES): sha256-HEX.wasm, and for each runtime a file, such as
+# python@3.11, that holds the digest of its newest engine. The same sources and compilers give the same bytes; --check builds each twice, in
+# different folders, and compares. What is missing on the machine is named, or, with --install, installed from Debian's packages.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+pdk=$(dirname "$here")
+out=${RIPOSTE_ENGINES:-${XDG_CACHE_HOME:-$HOME/.cache}/riposte/engines}
+install='' check=''
+export LC_ALL=C TZ=UTC
+
+# What an engine is compiled with: the program or file that must be there, and Debian's package.
+tools=(clang-19:clang-19 wasm-ld-19:lld-19 llvm-ar-19:llvm-19 /usr/include/wasm32-wasi/stdio.h:wasi-libc
+  /usr/lib/llvm-19/lib/clang/19/lib/wasi/libclang_rt.builtins-wasm32.a:libclang-rt-19-dev-wasm32 make:make xz:xz-utils)
+
+die() {
+  echo "$*" >&2
+  exit 1
+}
+
+# need TOOL:PACKAGE …: sees to it that the tools are there.
+need() {
+  local missing=() t
+  for t in "$@"; do
+    command -v "${t%%:*}" >/dev/null || [ -e "${t%%:*}" ] || missing+=("${t##*:}")
+  done
+  ((${#missing[@]})) || return 0
+  [ -n "$install" ] || die "engines: missing on this machine: ${missing[*]} (as root: apt-get install ${missing[*]})"
+  echo "installing: ${missing[*]}"
+  apt-get update -qq
+  apt-get -o DPkg::Lock::Timeout=600 install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# fetch PACKAGE SUITE FILE SHA256: gets the source of a package of Debian's, from where this machine gets its packages. The system's own lists
+# stay as they are.
+fetch() {
+  local package=$1 suite=$2 file=$3 sum=$4 apt site
+  if ! echo "$sum  $out/sources/$file" | sha256sum --check --status 2>/dev/null; then
+    need apt-get:apt
+    apt=$(mktemp -d)
+    mkdir -p "$apt"/{lists/partial,archives/partial} "$out/sources"
+    site=$(apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' | grep -v -- '-security$' | head -1 | cut -d' ' -f1)
+    [ -n "$site" ] || die "engines: apt knows no place for packages; put $file (SHA-256 $sum) into $out/sources"
+    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $site $suite main" >"$apt/sources.list"
+    (cd "$apt" && options=(-qq -o Dir::State::lists="$apt/lists" -o Dir::Cache="$apt" -o Dir::Etc::sourcelist="$apt/sources.list"
+      -o Dir::Etc::sourceparts=- -o APT::Sandbox::User=root -o Acquire::Retries=3) &&
+      apt-get "${options[@]}" update && apt-get "${options[@]}" source --download-only --tar-only "$package" >/dev/null) || die "engines: $package of $suite cannot be fetched"
+    echo "$sum  $apt/$file" | sha256sum --check --quiet || die "engines: $file is not the one that was chosen: its SHA-256 is not $sum"
+    mv "$apt/$file" "$out/sources/$file"
+    rm -rf "$apt"
+  fi
+}
+
+# compile NAME TO: builds an engine in a scratch folder.
+compile() (
+  . "$pdk/$1/engine/engine.sh"
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  cd "$work"
+  mkdir source
+  tar -xf "$out/sources/$file" -C source --strip-components=1
+  cc=(clang-19 --target=wasm32-wasi -O2 -g0 -w "-ffile-prefix-map=$work=." "-ffile-prefix-map=$pdk=." "-I$here")
+  if ! build >log 2>&1; then
+    tail -n 40 log >&2
+    die "engines: $runtime cannot be built"
+  fi
+  "${cc[@]}" -std=c2x -Wall -Wextra -c "$here/door.c" -o door.o
+  # The stack lies below everything else: to overflow it is a trap.
+  "${cc[@]}" -mexec-model=reactor "-Wl,--strip-all,--stack-first,-z,stack-size=$stack" -o engine.wasm engine.o door.o "${parts[@]}"
+  mv engine.wasm "$2"
+  mv source/LICENSE "$2.LICENSE"
+)
+
+# inputs NAME: what an engine is made of, as one digest.
+inputs() (
+  . "$pdk/$1/engine/engine.sh"
+  {
+    echo "$sum"
+    clang-19 --version
+    dpkg-query -W wasi-libc libclang-rt-19-dev-wasm32 lld-19 2>/dev/null || true
+    cd "$pdk" && find engine "$1/engine" -type f -print0 | sort -z | xargs -0 sha256sum
+  } | sha256sum | cut -d' ' -f1
+)
+
+make_engine() {
+  local name=$1 runtime package suite file sum stack part digest now
+  . "$pdk/$name/engine/engine.sh"
+  need "${tools[@]}" "${more[@]}"
+  mkdir -p "$out"
+  now=$(inputs "$name")
+  if [ -z "$check" ] && [ -e "$out/$runtime" ] && [ "$now" = "$(cat "$out/$runtime.inputs" 2>/dev/null)" ]; then
+    echo "$runtime up to date"
+    return
+  fi
+  fetch "$package" "$suite" "$file" "$sum"
+  part=$(mktemp -d "$out/.part-XXXXXX")
+  trap 'rm -rf "$part"' EXIT
+  compile "$name" "$part/one"
+  if [ -n "$check" ]; then
+    compile "$name" "$part/two"
+    cmp "$part/one" "$part/two" || die "engines: two builds of $runtime differ"
+  fi
+  digest=$(sha256sum "$part/one" | cut -d' ' -f1)
+  mv "$part/one.LICENSE" "$out/$runtime.LICENSE"
+  mv "$part/one" "$out/sha256-$digest.wasm"
+  echo "sha256:$digest" >"$part/index"
+  mv "$part/index" "$out/$runtime"
+  echo "$now" >"$out/$runtime.inputs"
+  rm -rf "$part"
+  trap - EXIT
+  echo "$runtime built${check:+ twice, the same bytes}, $(($(stat -c %s "$out/sha256-$digest.wasm") >> 10)) KiB, sha256:$digest"
+}
+
+names=()
+for argument in "$@"; do
+  case $argument in
+  --install) install=yes ;;
+  --check) check=yes ;;
+  python | js) names+=("$argument") ;;
+  *) die "usage: $0 [--install] [--check] [python] [js]" ;;
+  esac
+done
+((${#names[@]})) || names=(js python)
+for name in "${names[@]}"; do make_engine "$name"; done
