@@ -11,6 +11,8 @@ import "embed"
 //
 //go:embed abi/*.go
 //go:embed go/*.go all:go/template
+//go:embed js/riposte.js js/riposte.d.ts all:js/template
+//go:embed python/riposte.py all:python/template
 //go:embed rust/Cargo.toml rust/src all:rust/template
 //go:embed all:template
 var Files embed.FS

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/riposte-soar/riposte/host/bundle"
@@ -21,10 +20,7 @@ func packAssets(dir string, more map[string][]byte) ([]byte, error) {
 		if err != nil || name == "." {
 			return err
 		}
-		first, _, inside := strings.Cut(name, "/")
-		folder := slices.Contains([]string{"docs", "tests", "scripts"}, first)
-		base, _, _ := strings.Cut(name, ".")
-		wanted := folder && (inside || entry.IsDir()) || !entry.IsDir() && slices.Contains([]string{"README", "LICENSE", "CHANGELOG"}, base)
+		wanted := bundle.IsDocument(name) && !entry.IsDir() || entry.IsDir() && bundle.IsDocument(name+"/")
 		switch {
 		case entry.IsDir() && (!wanted || strings.HasPrefix(entry.Name(), ".")):
 			return fs.SkipDir

@@ -28,6 +28,8 @@ type Language struct {
 	Kit map[string]string
 	// Extra are further lines of the manifest of a new plugin, such as "runtime: python@3.11".
 	Extra []string
+	// Runtime is the engine that scripts in this language run in; empty for one that is compiled.
+	Runtime string
 	// Sources are the paths in this repository of what plugins that lie in it are made of, besides their own folder.
 	Sources []string
 	// Tools are the programs that must be on the author's machine.
@@ -45,7 +47,7 @@ type Tool struct {
 }
 
 // Languages lists what plugins can be written in.
-func Languages() []Language { return []Language{golang(), rust()} }
+func Languages() []Language { return []Language{golang(), rust(), python(), javascript()} }
 
 // Find gives the language of this name.
 func Find(name string) (Language, error) {
@@ -76,6 +78,11 @@ func LanguageOf(head *abi.Manifest, file string) (Language, error) {
 
 // Missing gives a fault that names what the language needs and this machine lacks, or nil.
 func (l Language) Missing() error {
+	if l.Runtime != "" {
+		if _, err := newestEngine(l.Runtime); err != nil {
+			return err
+		}
+	}
 	var names, ways []string
 	for _, t := range l.Tools {
 		if found, _ := lookPath(t.Name); found == "" {
@@ -106,6 +113,8 @@ type Made struct {
 	Module []byte
 	// Assets go into the package beside README, LICENSE, CHANGELOG, docs, tests and scripts: for example the files of a script.
 	Assets map[string][]byte
+	// Engine is the digest of what the scripts run in; empty for a module that is compiled.
+	Engine string
 	// SBOM is the bill of materials, if the compiler knows one; of a module in Go it is read out of the module.
 	SBOM []byte
 }
@@ -141,6 +150,9 @@ func Build(ctx context.Context, dir string, o Options) (*Package, error) {
 		return nil, err
 	}
 	parts := bundle.Parts{Manifest: raw, SBOM: made.SBOM}
+	if made.Engine != "" {
+		parts.Engine = []byte(made.Engine)
+	}
 	if o.Bare {
 		if parts.SBOM = nil; len(made.Assets) > 0 {
 			parts.Assets, err = bundle.PackAssets(made.Assets)

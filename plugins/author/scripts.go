@@ -1,0 +1,100 @@
+package author
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/riposte-soar/riposte/host/bundle"
+	"github.com/riposte-soar/riposte/host/engines"
+	kits "github.com/riposte-soar/riposte/pdk"
+	"github.com/riposte-soar/riposte/pdk/abi"
+)
+
+func python() Language {
+	return scriptLanguage(Language{Name: "python", Title: "Python", Runtime: "python@3.11", Kit: map[string]string{"python/riposte.py": "../riposte.py"}}, ".py")
+}
+
+func javascript() Language {
+	return scriptLanguage(Language{Name: "js", Title: "JavaScript", Runtime: "js@es2023",
+		Kit: map[string]string{"js/riposte.js": "../riposte.js", "js/riposte.d.ts": "../riposte.d.ts"}}, ".js", ".mjs")
+}
+
+// scriptLanguage completes a language whose programs are files with these endings, for an engine. The kit is one of them: it lies beside the
+// others, where the native interpreter finds it too.
+func scriptLanguage(l Language, endings ...string) Language {
+	l.Template = l.Name + "/template"
+	l.Extra = []string{"runtime: " + l.Runtime, "entry: plugin" + endings[0]}
+	for from := range l.Kit {
+		l.Sources = append(l.Sources, "pdk/"+from)
+	}
+	slices.Sort(l.Sources)
+	kit := "riposte" + endings[0]
+	l.Compile = func(_ context.Context, p *Project) (*Made, error) {
+		if p.Manifest.Runtime == "" {
+			return nil, &abi.Fault{Kind: abi.Invalid, Message: "runtime and entry are missing", Where: filepath.Join(p.Dir, ManifestFile),
+				Hint: strings.Join(l.Extra, ", ")}
+		}
+		engine, err := newestEngine(p.Manifest.Runtime)
+		if err != nil {
+			return nil, err
+		}
+		made := &Made{Module: bundle.Blank(), Engine: engine}
+		if made.Assets, err = scriptFiles(p.Dir, endings); err != nil || made.Assets[kit] != nil {
+			return made, err
+		}
+		made.Assets[kit], err = kits.Files.ReadFile(l.Name + "/" + kit)
+		return made, err
+	}
+	return l
+}
+
+func newestEngine(runtime string) (string, error) {
+	folder, err := engines.Default()
+	if err != nil {
+		return "", err
+	}
+	return folder.Newest(runtime)
+}
+
+// dataFolder is the folder whose files go into a package of scripts, whatever they are.
+const dataFolder = "data"
+
+// scriptFiles reads what a package of scripts is made of: the files with these endings, and all in the folder data. Tests, documents, hidden
+// files and links stay behind.
+func scriptFiles(dir string, endings []string) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || name == "." {
+			return err
+		}
+		base := path.Base(name)
+		if entry.IsDir() {
+			if strings.HasPrefix(base, ".") || base == "__pycache__" || base == "node_modules" || bundle.IsDocument(name+"/") {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		wanted := strings.HasPrefix(name, dataFolder+"/") || slices.Contains(endings, path.Ext(name)) && !isTest(base)
+		if !wanted || !entry.Type().IsRegular() || strings.HasPrefix(base, ".") {
+			return nil
+		}
+		files[name], err = ReadBounded(filepath.Join(dir, filepath.FromSlash(name)), bundle.MaxAssets)
+		return err
+	})
+	if err == nil && len(files) == 0 {
+		err = &abi.Fault{Kind: abi.Invalid, Message: fmt.Sprintf("there is no file that ends in %s", strings.Join(endings, " or ")), Where: dir}
+	}
+	return files, err
+}
+
+// isTest tells files that the test runners of Python and Node look for.
+func isTest(base string) bool {
+	stem := strings.TrimSuffix(base, path.Ext(base))
+	return strings.HasPrefix(stem, "test_") || strings.HasSuffix(stem, "_test") || strings.HasSuffix(stem, ".test")
+}
