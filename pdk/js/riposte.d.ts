@@ -26,8 +26,8 @@ export class Response {
   /** What is not UTF-8 is replaced by U+FFFD. */
   readonly text: string;
   header(name: string): string;
-  /** Checks for a status of 2xx and decodes the body. */
-  json(): any;
+  /** Checks for a status of 2xx and decodes the body; with a shape, that is held against it. */
+  json(shape?: Shape): any;
   /** Throws the Fault that the status stands for unless it is one of those given, or 2xx if none is given. */
   expect(...statuses: number[]): this;
 }
@@ -110,8 +110,15 @@ export class Call<Settings = any> {
 
 export type Handler<Parameters = any, Result = any> = (call: Call, parameters: Parameters) => Result | Promise<Result>;
 
-/** Makes a function the action of this name, and gives it back. */
+/**
+ * What a JSON value must be: a word, with a question mark if it may be missing; an object of shapes, which is all that is then seen of the value; or
+ * an array of one shape, for each element.
+ */
+export type Shape = "any" | `${"string" | "number" | "integer" | "boolean" | "object" | "array"}${"" | "?"}` | [Shape] | { [name: string]: Shape };
+
+/** Makes a function the action of this name, and gives it back. With a shape, parameters that do not have it are a fault. */
 export function action<P = any, R = any>(name: string, handler: Handler<P, R>): Handler<P, R>;
+export function action<P = any, R = any>(name: string, shape: Shape, handler: Handler<P, R>): Handler<P, R>;
 
 /** Gives a file of the package: text where it is UTF-8. */
 export function asset(name: string): string | Uint8Array;

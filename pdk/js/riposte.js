@@ -11,8 +11,6 @@
 // that it throws is that of the action, and anything else a defect of the plugin, which is reported with file and line. Host functions are methods
 // of the call; they do not need await, and throw a Fault where the host refuses or fails. In Node there is no host: see attempt.
 
-/** @typedef {import("./riposte.d.ts")} Kit */
-
 const engine = globalThis.__riposte; // undefined in Node
 const RETRYABLE = ["timeout", "rate_limited", "unavailable"];
 
@@ -65,6 +63,39 @@ const write = (value, what) => {
   }
 };
 
+// clip gives the beginning of a text, of so many bytes in UTF-8 and no part of a character.
+const clip = (text, most) => {
+  const bytes = toBytes(text);
+  let end = Math.min(most, bytes.length);
+  while (end < bytes.length && (bytes[end] & 0xc0) === 0x80) end--;
+  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes.subarray(0, end));
+};
+
+const kindOf = (value) => {
+  if (value === null || value === undefined) return "nothing";
+  if (Array.isArray(value)) return "array";
+  return Number.isInteger(value) ? "integer" : typeof value;
+};
+
+// fit holds a value against a shape, and gives as much of it as the shape names.
+const fit = (shape, value, where) => {
+  const expect = (wanted) => {
+    const found = kindOf(value);
+    if (found !== wanted && !(found === "integer" && wanted === "number")) throw new Fault("invalid", `found ${found}, expected ${wanted}`, "", { where });
+  };
+  if (typeof shape === "string") {
+    if (shape.endsWith("?") && kindOf(value) === "nothing") return undefined;
+    if (shape !== "any") expect(shape.replace("?", ""));
+    return value;
+  }
+  if (Array.isArray(shape)) {
+    expect("array");
+    return value.map((v, i) => fit(shape[0], v, `${where}[${i}]`));
+  }
+  expect("object");
+  return Object.fromEntries(Object.entries(shape).map(([name, inner]) => [name, fit(inner, value[name], `${where}.${name}`)]));
+};
+
 export class Response {
   #body;
   #now;
@@ -81,12 +112,13 @@ export class Response {
 
   header(name) { return this.headers[name.toLowerCase()] ?? ""; }
 
-  json() {
+  json(shape = "any") {
     this.expect();
     try {
-      return JSON.parse(this.text);
+      return fit(shape, JSON.parse(this.text), "$");
     } catch (error) {
-      throw new Fault("unavailable", `the other side answered something else than the expected JSON: ${error.message}`, "check the address in the connector's settings");
+      throw new Fault("unavailable", `the other side answered something else than the expected JSON: ${error.where ? `${error.where}: ` : ""}${error.message}`,
+        "check the address in the connector's settings");
     }
   }
 
@@ -100,8 +132,9 @@ export class Response {
   }
 
   #excerpt() {
-    const text = this.text.slice(0, 800).replace(/\s+/g, " ").trim();
-    return text && `: ${text.slice(0, 200)}${text.length > 200 ? " …" : ""}`;
+    const text = clip(this.text, 800).replace(/\s+/g, " ").trim();
+    const short = clip(text, 200);
+    return text && `: ${short}${short === text ? "" : " …"}`;
   }
 
   #retryAfter() {
@@ -203,18 +236,19 @@ export class Call {
 
 const actions = new Map();
 
-export function action(name, handler) {
-  actions.set(name, handler);
+export function action(name, ...rest) {
+  const [handler, shape = "any"] = rest.reverse();
+  actions.set(name, { handler, shape });
   return handler;
 }
 
 let current; // the call whose log console writes to
 
 const perform = (document, exchange) => {
-  const handler = actions.get(document.action);
-  if (!handler) throw new Fault("not_found", `the plugin has no action ${JSON.stringify(document.action)}`, `name it: action("${document.action}", …)`);
+  const known = actions.get(document.action);
+  if (!known) throw new Fault("not_found", `the plugin has no action ${JSON.stringify(document.action)}`, `name it: action("${document.action}", …)`);
   current = new Call(document, exchange);
-  return handler(current, document.parameters ?? {});
+  return known.handler(current, fit(known.shape, document.parameters ?? {}, "$.parameters"));
 };
 
 export function asset(name) {
@@ -237,7 +271,7 @@ export async function attempt(handler, parameters = {}, settings = {}, stub = un
       return write({ fault: error }, "the fault");
     }
   };
-  const name = [...actions.keys()].find((known) => actions.get(known) === handler);
+  const name = [...actions.keys()].find((known) => actions.get(known).handler === handler);
   const document = { action: name, parameters, settings, context: { invocation: "attempt", deadline_ms: 30_000 } };
   return JSON.parse(write(await perform(JSON.parse(write(document, "the call")), exchange), "the result"));
 }

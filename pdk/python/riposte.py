@@ -110,13 +110,14 @@ class Response:
         """Gives a header by its name in any case; "" if it is not there."""
         return self.headers.get(name.lower(), "")
 
-    def json(self):
-        """Checks for a status of 2xx and decodes the body."""
+    def json(self, shape: type = typing.Any):
+        """Checks for a status of 2xx and decodes the body, into a dataclass if one is given."""
         self.expect()
         try:
-            return json.loads(self.text)
-        except ValueError as error:
-            raise Fault("unavailable", f"the other side answered something else than the expected JSON: {error}",
+            return _fit(shape, json.loads(self.text), "$")
+        except (ValueError, Fault) as error:
+            found = f"{error.where}: {error.message}" if isinstance(error, Fault) else str(error)
+            raise Fault("unavailable", f"the other side answered something else than the expected JSON: {found}",
                         "check the address in the connector's settings") from None
 
     def expect(self, *statuses: int) -> Response:

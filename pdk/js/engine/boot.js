@@ -4,6 +4,8 @@
   "use strict";
 
   Math.random = engine.random;
+  globalThis.crypto = { getRandomValues: engine.fill };
+  globalThis.performance = { now: engine.now };
   globalThis.__riposte = engine;
 
   globalThis.TextEncoder = class TextEncoder {

@@ -2,6 +2,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "door.h"
@@ -50,6 +51,13 @@ static JSValue js_random(JSContext *ctx, JSValueConst self, int argc, JSValueCon
   return JS_NewFloat64(ctx, (double)(bits >> 11) * 0x1p-53);
 }
 
+// js_now is performance.now: milliseconds of a clock that never goes back.
+static JSValue js_now(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
+  struct timespec at;
+  clock_gettime(CLOCK_MONOTONIC, &at);
+  return JS_NewFloat64(ctx, (double)at.tv_sec * 1e3 + (double)at.tv_nsec / 1e6);
+}
+
 static uint8_t *view(JSContext *ctx, size_t *size, JSValueConst array) {
   size_t offset, length, whole;
   JSValue buffer = JS_GetTypedArrayBuffer(ctx, array, &offset, &length, NULL);
@@ -58,6 +66,18 @@ static uint8_t *view(JSContext *ctx, size_t *size, JSValueConst array) {
   JS_FreeValue(ctx, buffer); // the array keeps it
   *size = length;
   return bytes ? bytes + offset : NULL;
+}
+
+// js_fill fills an array of bytes with random ones, as crypto.getRandomValues.
+static JSValue js_fill(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
+  size_t size;
+  uint8_t *bytes = view(ctx, &size, argv[0]);
+  if (bytes == NULL) return JS_EXCEPTION;
+  for (size_t at = 0, n; at < size; at += n) {
+    n = size - at < 256 ? size - at : 256; // as many as getentropy gives
+    if (getentropy(bytes + at, n) != 0) return JS_ThrowInternalError(ctx, "no random numbers");
+  }
+  return JS_DupValue(ctx, argv[0]);
 }
 
 static void release(JSRuntime *rt, void *opaque, void *bytes) { free(bytes); }
@@ -248,6 +268,7 @@ static JSValue js_settle(JSContext *ctx, JSValueConst self, int argc, JSValueCon
 
 static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("call", 2, js_call),         JS_CFUNC_DEF("random", 0, js_random),     JS_CFUNC_DEF("encode", 1, js_encode),
+    JS_CFUNC_DEF("now", 0, js_now),           JS_CFUNC_DEF("fill", 1, js_fill),
     JS_CFUNC_DEF("decode", 2, js_decode),     JS_CFUNC_DEF("encode64", 1, js_encode64), JS_CFUNC_DEF("decode64", 1, js_decode64),
     JS_CFUNC_DEF("import", 1, js_import),     JS_CFUNC_DEF("settle", 1, js_settle),
 };
