@@ -176,8 +176,11 @@ func (g *guest) started(config wazero.ModuleConfig) wazero.ModuleConfig {
 
 // entry is the export that runs the action.
 func (g *guest) entry() string {
-	if g.device != nil {
+	switch {
+	case g.device != nil:
 		return startExport
+	case g.bundle.Engine() != "":
+		return abi.RunExport
 	}
 	return g.action
 }

@@ -31,6 +31,7 @@ type guest struct {
 	output    []byte
 	outputAt  uint64
 	errorAt   uint64
+	stack     []string // of a script that crashed, as its engine tells
 	variables map[string][]byte
 	http      lastResponse
 	device    *device // of a command, as are files
@@ -75,7 +76,7 @@ func (m *loadedModule) run(ctx context.Context, t task) ending {
 	e.memory, e.fuel = g.memory.peak, g.fuel.used
 	e.output, e.fault = g.result(ctx, uint32(code), err)
 	e.said = g.said.entries()
-	if err != nil {
+	if e.stack = g.stack; err != nil {
 		if e.stack = goStack(e.said); e.stack == nil {
 			e.stack = stackOf(err, g.bundle)
 		}
@@ -133,6 +134,7 @@ func (g *guest) decode(code uint32) (json.RawMessage, *abi.Fault) {
 	case (result.Fault == nil) == (len(result.Output) == 0):
 		return nil, abi.NewFault(abi.Trap, "the action gave neither an output nor a fault, or both", "")
 	case result.Fault != nil:
+		g.stack = tidyStack(result.Stack)
 		return nil, tidy(result.Fault)
 	}
 	return result.Output, nil
@@ -151,6 +153,16 @@ func tidy(f *abi.Fault) *abi.Fault {
 	}
 	f.RetryAfter = max(f.RetryAfter, 0)
 	return f
+}
+
+// tidyStack bounds a stack that a guest tells of.
+func tidyStack(stack []string) []string {
+	const most, longest = 50, 1 << 10
+	stack = stack[:min(len(stack), most)]
+	for i, line := range stack {
+		stack[i] = strings.ToValidUTF8(line[:min(len(line), longest)], "")
+	}
+	return stack
 }
 
 // crash explains why the guest did not come to its end.

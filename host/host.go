@@ -20,6 +20,7 @@ import (
 
 	"github.com/riposte-soar/riposte/host/bundle"
 	"github.com/riposte-soar/riposte/host/capability"
+	"github.com/riposte-soar/riposte/host/engines"
 	"github.com/riposte-soar/riposte/host/hostcall"
 	"github.com/riposte-soar/riposte/host/tape"
 	"github.com/riposte-soar/riposte/pdk/abi"
@@ -30,6 +31,8 @@ import (
 type Options struct {
 	// CacheDir keeps compiled modules. It holds native code that is run without further checks, so it is made, and kept, for us alone (0700).
 	CacheDir string
+	// Engines is where the engines of scripts lie; default engines.Default.
+	Engines engines.Folder
 	// Services are what the host functions need: clients, the network policy, secrets, the store.
 	Services *hostcall.Services
 
@@ -61,6 +64,9 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
+	if o.Engines == "" {
+		o.Engines, _ = engines.Default() // without one no engine is found, which is said when one is needed
+	}
 	orElse(&o.Concurrency, 8*runtime.GOMAXPROCS(0))
 	orElse(&o.Idle, 5*time.Minute)
 	orElse(&o.Resident, 16)

@@ -89,12 +89,7 @@ func (e *engine) firstImage(ctx context.Context, code wazero.CompiledModule, p m
 	if p.Obstacle != "" {
 		return &image{imageHead: imageHead{Fresh: p.Obstacle}}, nil
 	}
-	fill := func(_ context.Context, i *instance) error {
-		for _, s := range p.Segments {
-			i.module.Memory().Write(s.Offset, s.Data) // meter.Split has seen that it is inside
-		}
-		return nil
-	}
+	fill := fill(p)
 	start := func(ctx context.Context, i *instance) error { return i.start(ctx) }
 	rehearse := func(ctx context.Context, i *instance) error { return i.rehearse(ctx, b.Warm()) }
 	var why error
@@ -112,6 +107,16 @@ func (e *engine) firstImage(ctx context.Context, code wazero.CompiledModule, p m
 		why = err
 	}
 	return nil, why
+}
+
+// fill is the step that puts the module's data into its memory.
+func fill(p meter.Parts) step {
+	return func(_ context.Context, i *instance) error {
+		for _, s := range p.Segments {
+			i.module.Memory().Write(s.Offset, s.Data) // meter.Split has seen that it is inside
+		}
+		return nil
+	}
 }
 
 // start runs what must come before an action: the start function, the initialisation of a WASI reactor, or the constructors of a module that

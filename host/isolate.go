@@ -65,11 +65,15 @@ func (w *workers) cache(b *bundle.Bundle) string {
 
 // store is where an isolated package is installed; nothing is loaded from there in this process.
 func (w *workers) store(b *bundle.Bundle) *moduleStore {
-	return &moduleStore{dir: modulesDir(w.cache(b)), memory: w.o.Memory, make: w.maker(w.cache(b))}
+	return &moduleStore{dir: modulesDir(w.cache(b)), engines: w.o.Engines, memory: w.o.Memory, make: w.maker(w.cache(b))}
 }
 
-// start starts a worker and gives it an order. It is killed when ctx ends or after InstallTimeout.
-func (w *workers) start(ctx context.Context, kind byte, b *bundle.Bundle, file []byte, cache string, o worker.Options) (*worker.Process, worker.Frame, error) {
+// start starts a worker and gives it an order for a package, with its engine if that is to be compiled. It is killed when ctx ends or after InstallTimeout.
+func (w *workers) start(ctx context.Context, kind byte, b *bundle.Bundle, engine []byte, cache string, o worker.Options) (*worker.Process, worker.Frame, error) {
+	file, err := b.Module()
+	if err != nil {
+		return nil, worker.Frame{}, err
+	}
 	if err := os.MkdirAll(cache, 0o700); err != nil {
 		return nil, worker.Frame{}, fmt.Errorf("host: cache: %w", err)
 	}
@@ -82,7 +86,7 @@ func (w *workers) start(ctx context.Context, kind byte, b *bundle.Bundle, file [
 	defer cancel()
 	stop := context.AfterFunc(limit, p.Kill)
 	done, err := func() (worker.Frame, error) {
-		order, err := frame(kind, 0, orderHead{Cache: cache, Memory: w.o.Memory}, file)
+		order, err := frame(kind, 0, orderHead{Cache: cache, Memory: w.o.Memory, Package: len(file)}, slices.Concat(file, engine))
 		if err == nil {
 			err = p.Send(order)
 		}
@@ -120,10 +124,14 @@ func (w *workers) died(p *worker.Process, err error, what string) *abi.Fault {
 
 // maker makes code and image of packages in a worker each, which leaves native code in the cache.
 func (w *workers) maker(cache string) maker {
-	return func(ctx context.Context, b *bundle.Bundle, file []byte) (*madeModule, error) {
-		o := worker.Options{MaxBody: w.o.Memory + 2*int64(len(file)) + 1<<20}
+	return func(ctx context.Context, b *bundle.Bundle, module []byte) (*madeModule, error) {
+		o := worker.Options{MaxBody: w.o.Memory + 2*int64(len(module)) + 1<<20}
 		o.Bounds.CPU = compileWorkers * w.o.InstallTimeout
-		p, done, err := w.start(ctx, frameInstall, b, file, cache, o)
+		var engine []byte
+		if b.Engine() != "" {
+			engine = module
+		}
+		p, done, err := w.start(ctx, frameInstall, b, engine, cache, o)
 		if err != nil {
 			return nil, err
 		}
@@ -198,11 +206,7 @@ func (w *workers) load(ctx context.Context, b *bundle.Bundle, seat seat) (*serve
 	if _, err := os.Stat(w.store(b).imagePath(b.Digest)); err != nil {
 		return nil, fmt.Errorf("host: %s (%s) is not installed", b.Name(), b.Digest)
 	}
-	file, err := b.Module()
-	if err != nil {
-		return nil, err
-	}
-	p, done, err := w.start(ctx, frameServe, b, file, w.cache(b), worker.Options{MaxBody: maxFrame})
+	p, done, err := w.start(ctx, frameServe, b, nil, w.cache(b), worker.Options{MaxBody: maxFrame})
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/riposte-soar/riposte/host/bundle"
+	"github.com/riposte-soar/riposte/host/engines"
 	"github.com/riposte-soar/riposte/host/meter"
 	"github.com/riposte-soar/riposte/host/tape"
 	"github.com/riposte-soar/riposte/pdk/abi"
@@ -24,6 +25,7 @@ import (
 // engine's cache), and in memory what is used. What lies idle is let go.
 type moduleStore struct {
 	engine   *engine
+	engines  engines.Folder // of scripts
 	dir      string
 	memory   int64
 	make     maker
@@ -62,7 +64,7 @@ type loadedModule struct {
 const compileWorkers = 2
 
 func newModuleStore(o Options, e *engine) *moduleStore {
-	return &moduleStore{engine: e, dir: modulesDir(o.CacheDir), memory: o.Memory, idle: o.Idle, resident: o.Resident,
+	return &moduleStore{engine: e, engines: o.Engines, dir: modulesDir(o.CacheDir), memory: o.Memory, idle: o.Idle, resident: o.Resident,
 		modules: map[string]*loadedModule{}, codes: map[string]*loadedCode{},
 		make: func(ctx context.Context, b *bundle.Bundle, file []byte) (*madeModule, error) {
 			return e.make(ctx, b, file, func() error { return nil })
@@ -85,7 +87,7 @@ func (s *moduleStore) install(ctx context.Context, b *bundle.Bundle) error {
 	if _, err := os.Stat(s.imagePath(b.Digest)); err == nil {
 		return nil
 	}
-	file, err := b.Module()
+	file, err := s.moduleOf(b)
 	if err != nil {
 		return err
 	}
@@ -108,10 +110,10 @@ type madeModule struct {
 	image []byte // encoded; it names the code
 }
 
-// maker makes code and image of a package, here or in another process.
+// maker makes code and image of a package of its module, here or in another process.
 type maker func(ctx context.Context, b *bundle.Bundle, file []byte) (*madeModule, error)
 
-// make takes the module of a package apart, compiles its code and makes its image. Between the two it calls seal: nothing of the module has run
+// make takes the module of a package, or its engine, apart, compiles its code and makes its image. Between the two it calls seal: nothing of the module has run
 // until then.
 func (e *engine) make(ctx context.Context, b *bundle.Bundle, file []byte, seal func() error) (*madeModule, error) {
 	parts, err := takeApart(file)
@@ -125,9 +127,16 @@ func (e *engine) make(ctx context.Context, b *bundle.Bundle, file []byte, seal f
 	if err := seal(); err != nil {
 		return nil, errors.Join(err, code.Close(ctx))
 	}
-	im, err := e.firstImage(ctx, code, parts, b)
+	image := e.firstImage
+	if b.Engine() != "" {
+		image = e.scriptImage
+	}
+	im, err := image(ctx, code, parts, b)
 	if err := errors.Join(context.Cause(ctx), code.Close(ctx)); err != nil {
 		return nil, fmt.Errorf("host: %w", err)
+	}
+	if err != nil && b.Engine() != "" {
+		return nil, err
 	}
 	if err != nil {
 		return nil, abi.NewFault(abi.Invalid, b.Name()+" is not a module that can be run: "+err.Error(), "")

@@ -20,7 +20,7 @@ import (
 
 // Kinds of frames.
 const (
-	frameInstall = 1 + iota // order: make code and image of the package in the body
+	frameInstall = 1 + iota // order: make code and image of the package in the body; behind it is the engine of one that is made of scripts
 	frameServe              // order: load the package in the body, then take tasks
 	frameTask               // its input is the body
 	frameReply              // to a call; the head is the time that all calls took
@@ -41,8 +41,9 @@ func protocol(format string, arguments ...any) error {
 
 // orderHead is the head of an order.
 type orderHead struct {
-	Cache  string `json:"cache"`  // folder
-	Memory int64  `json:"memory"` // of a guest, in bytes
+	Cache   string `json:"cache"`   // folder
+	Memory  int64  `json:"memory"`  // of a guest, in bytes
+	Package int    `json:"package"` // bytes of the body that are the package
 }
 
 // doneHead is the head of frameDone.

@@ -30,16 +30,20 @@ func work(p *worker.Pipe) error {
 	if err := json.Unmarshal(order.Head, &head); err != nil {
 		return err
 	}
+	if head.Package < 0 || head.Package > len(order.Body) {
+		return protocol("a package of %d bytes in a body of %d", head.Package, len(order.Body))
+	}
+	file, engine := order.Body[:head.Package], order.Body[head.Package:]
 	o := Options{CacheDir: head.Cache, Memory: head.Memory, Idle: math.MaxInt64}
 	switch order.Kind {
 	case frameInstall:
-		made, err := o.makeHere(order.Body)
+		made, err := o.makeHere(file, engine)
 		if err != nil {
 			return done(p, err, madeModule{})
 		}
 		return done(p, nil, *made)
 	case frameServe:
-		m, b, err := o.loadHere(order.Body)
+		m, b, err := o.loadHere(file)
 		if err != nil {
 			return done(p, err, madeModule{})
 		}
@@ -65,7 +69,7 @@ func done(p *worker.Pipe, err error, m madeModule) error {
 }
 
 // makeHere makes code and image of a package in this process, which loses its rights between the two.
-func (o Options) makeHere(file []byte) (*madeModule, error) {
+func (o Options) makeHere(file, engine []byte) (*madeModule, error) {
 	b, err := bundle.Open(file)
 	if err != nil {
 		return nil, err
@@ -74,7 +78,11 @@ func (o Options) makeHere(file []byte) (*madeModule, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.make(context.Background(), b, file, worker.Seal)
+	module := file
+	if b.Engine() != "" {
+		module = engine
+	}
+	return e.make(context.Background(), b, module, worker.Seal)
 }
 
 // loadHere gets an installed package ready, and gives up the rights of this process.

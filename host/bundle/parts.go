@@ -22,7 +22,7 @@ type Parts struct {
 	Manifest []byte // JSON
 	Assets   []byte // of PackAssets
 	SBOM     []byte // JSON
-	Engine   []byte // of scripts: the digest of abi.EngineSection
+	Engine   string // of scripts: the digest of abi.EngineSection
 }
 
 // Pack puts the parts into a module, each in place of one that is there, behind everything else. The same input gives the same bytes. Nothing
@@ -56,7 +56,9 @@ func (p Parts) of(section string) []byte {
 	case SBOMSection:
 		return p.SBOM
 	case abi.EngineSection:
-		return p.Engine
+		if p.Engine != "" {
+			return []byte(p.Engine)
+		}
 	}
 	return nil
 }

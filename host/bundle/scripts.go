@@ -1,13 +1,14 @@
 package bundle
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/riposte-soar/riposte/host/engines"
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
@@ -70,7 +71,7 @@ func checkScripts(all []section, m *abi.Manifest, report *problems) string {
 			return ""
 		case s.name == abi.EngineSection:
 			digest = string(s.body)
-			if !engines.ValidDigest(digest) {
+			if raw, err := hex.DecodeString(strings.TrimPrefix(digest, "sha256:")); err != nil || len(raw) != sha256.Size || len(digest) != len("sha256:")+2*sha256.Size {
 				report.add(abi.EngineSection, fmt.Sprintf("%.80q is not the digest of an engine", digest), "build the plugin again")
 			}
 		case s.name == AssetsSection:

@@ -16,7 +16,7 @@ func TestScriptsOfAPackage(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("ab", 32)
 	files := map[string][]byte{"plugin.py": []byte("import riposte\n"), "lib/a.py": []byte("x = 'ü'\n"), "data/table.bin": {0xff, 0},
 		"README.md": []byte("for people"), "tests/case.yaml": []byte("case: x")}
-	parts := Parts{Manifest: []byte(scriptManifest), Assets: assets(t, files), Engine: []byte(digest)}
+	parts := Parts{Manifest: []byte(scriptManifest), Assets: assets(t, files), Engine: digest}
 	file, err := parts.Pack(Blank())
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func TestScriptsOfAPackage(t *testing.T) {
 		t.Errorf("inspected: %+v, %v", c, err)
 	}
 
-	again := Parts{Engine: []byte("sha256:" + strings.Repeat("cd", 32))}
+	again := Parts{Engine: "sha256:" + strings.Repeat("cd", 32)}
 	other, err := again.Pack(file)
 	if err != nil {
 		t.Fatal(err)
@@ -55,17 +55,17 @@ func TestScriptsOfAPackage(t *testing.T) {
 }
 
 func TestScriptsThatDoNotFit(t *testing.T) {
-	digest := []byte("sha256:" + strings.Repeat("ab", 32))
+	digest := "sha256:" + strings.Repeat("ab", 32)
 	entry := map[string][]byte{"plugin.py": []byte("import riposte\n")}
 	for name, test := range map[string]struct {
 		module   []byte
-		engine   []byte
+		engine   string
 		manifest string
 		files    map[string][]byte
 		want     string
 	}{
-		"no engine":              {Blank(), nil, scriptManifest, entry, "which engine"},
-		"a digest of nothing":    {Blank(), []byte("python"), scriptManifest, entry, `"python" is not the digest`},
+		"no engine":              {Blank(), "", scriptManifest, entry, "which engine"},
+		"a digest of nothing":    {Blank(), "python", scriptManifest, entry, `"python" is not the digest`},
 		"code of its own":        {small, digest, scriptManifest, entry, "no code of its own"},
 		"no entry":               {Blank(), digest, scriptManifest, map[string][]byte{"other.py": nil}, "$.entry: invalid: there is no file plugin.py"},
 		"entry is a document":    {Blank(), digest, strings.Replace(scriptManifest, "plugin.py", "docs/a.py", 1), map[string][]byte{"docs/a.py": nil}, "there is no file docs/a.py"},

@@ -47,9 +47,6 @@ const (
 
 var validDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
-// ValidDigest says whether s has the form of a digest.
-func ValidDigest(s string) bool { return validDigest.MatchString(s) }
-
 var validRuntime = regexp.MustCompile(`^[a-z]+@[a-z0-9][a-z0-9.-]*$`)
 
 // Newest gives the digest of the newest engine for a runtime, such as "python@3.11".
@@ -62,7 +59,7 @@ func (f Folder) Newest(runtime string) (string, error) {
 		return "", f.missing("the engine " + runtime)
 	}
 	digest := strings.TrimSpace(string(text))
-	if err == nil && !ValidDigest(digest) {
+	if err == nil && !validDigest.MatchString(digest) {
 		err = fmt.Errorf("%s does not hold the digest of an engine", filepath.Join(string(f), runtime))
 	}
 	return digest, err
@@ -70,7 +67,7 @@ func (f Folder) Newest(runtime string) (string, error) {
 
 // Read gives the engine with a digest.
 func (f Folder) Read(digest string) ([]byte, error) {
-	if !ValidDigest(digest) {
+	if !validDigest.MatchString(digest) {
 		return nil, abi.NewFault(abi.Invalid, fmt.Sprintf("%q is not the digest of an engine", digest), "")
 	}
 	name := strings.Replace(digest, ":", "-", 1) + ".wasm"

@@ -53,7 +53,7 @@ func build(t *testing.T, l author.Language) *bundle.Bundle {
 	if !bytes.Equal(first.Module, second.Module) {
 		t.Error("two builds differ")
 	}
-	parts := bundle.Parts{Manifest: manifest}
+	parts := bundle.Parts{Manifest: manifest, Engine: first.Engine}
 	if len(first.Assets) > 0 {
 		if parts.Assets, err = bundle.PackAssets(first.Assets); err != nil {
 			t.Fatal(err)

@@ -28,8 +28,6 @@ type Language struct {
 	Kit map[string]string
 	// Extra are further lines of the manifest of a new plugin, such as "runtime: python@3.11".
 	Extra []string
-	// Runtime is the engine that scripts in this language run in; empty for one that is compiled.
-	Runtime string
 	// Sources are the paths in this repository of what plugins that lie in it are made of, besides their own folder.
 	Sources []string
 	// Tools are the programs that must be on the author's machine.
@@ -78,11 +76,6 @@ func LanguageOf(head *abi.Manifest, file string) (Language, error) {
 
 // Missing gives a fault that names what the language needs and this machine lacks, or nil.
 func (l Language) Missing() error {
-	if l.Runtime != "" {
-		if _, err := newestEngine(l.Runtime); err != nil {
-			return err
-		}
-	}
 	var names, ways []string
 	for _, t := range l.Tools {
 		if found, _ := lookPath(t.Name); found == "" {
@@ -149,10 +142,7 @@ func Build(ctx context.Context, dir string, o Options) (*Package, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts := bundle.Parts{Manifest: raw, SBOM: made.SBOM}
-	if made.Engine != "" {
-		parts.Engine = []byte(made.Engine)
-	}
+	parts := bundle.Parts{Manifest: raw, SBOM: made.SBOM, Engine: made.Engine}
 	if o.Bare {
 		if parts.SBOM = nil; len(made.Assets) > 0 {
 			parts.Assets, err = bundle.PackAssets(made.Assets)

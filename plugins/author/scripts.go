@@ -17,19 +17,20 @@ import (
 )
 
 func python() Language {
-	return scriptLanguage(Language{Name: "python", Title: "Python", Runtime: "python@3.11", Kit: map[string]string{"python/riposte.py": "../riposte.py"}}, ".py")
+	return scriptLanguage("python@3.11", Language{Name: "python", Title: "Python", Kit: map[string]string{"python/riposte.py": "../riposte.py"}}, ".py")
 }
 
 func javascript() Language {
-	return scriptLanguage(Language{Name: "js", Title: "JavaScript", Runtime: "js@es2023",
+	return scriptLanguage("js@es2023", Language{Name: "js", Title: "JavaScript",
 		Kit: map[string]string{"js/riposte.js": "../riposte.js", "js/riposte.d.ts": "../riposte.d.ts"}}, ".js", ".mjs")
 }
 
 // scriptLanguage completes a language whose programs are files with these endings, for an engine. The kit is one of them: it lies beside the
 // others, where the native interpreter finds it too.
-func scriptLanguage(l Language, endings ...string) Language {
+func scriptLanguage(runtime string, l Language, endings ...string) Language {
 	l.Template = l.Name + "/template"
-	l.Extra = []string{"runtime: " + l.Runtime, "entry: plugin" + endings[0]}
+	l.Extra = []string{"runtime: " + runtime, "entry: plugin" + endings[0]}
+	l.Ready = func() error { _, err := newestEngine(runtime); return err }
 	for from := range l.Kit {
 		l.Sources = append(l.Sources, "pdk/"+from)
 	}
