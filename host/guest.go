@@ -76,7 +76,7 @@ func (m *loadedModule) run(ctx context.Context, t task) ending {
 	e.memory, e.fuel = g.memory.peak, g.fuel.used
 	e.output, e.fault = g.result(ctx, uint32(code), err)
 	e.said = g.said.entries()
-	if e.stack = g.stack; err != nil {
+	if e.stack = g.stack; err != nil && g.bundle.Engine() == "" { // the functions of an engine say nothing about a script
 		if e.stack = goStack(e.said); e.stack == nil {
 			e.stack = stackOf(err, g.bundle)
 		}

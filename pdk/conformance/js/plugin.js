@@ -81,7 +81,7 @@ action("knock", (call, { times }) => {
   return times;
 });
 
-action("log", (call, { message }) => {
+action("write", (call, { message }) => {
   call.log("debug", message);
   call.info(message);
   call.warn(message);

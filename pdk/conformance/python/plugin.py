@@ -157,7 +157,7 @@ def knock(call: Call, p: dict) -> int:
 
 
 @action
-def log(call: Call, p: dict) -> int:
+def write(call: Call, p: dict) -> int:
     call.log("debug", p["message"])
     call.info(p["message"])
     call.warn(p["message"])
