@@ -145,7 +145,7 @@ func wrongTrials() []trial {
 		{name: "crash", kind: abi.Trap, own: true},
 		{name: "recurse", kind: abi.Limit, own: true},
 		{name: "devour", kind: abi.Limit, own: true},
-		{name: "spin", kind: abi.Timeout},
+		{name: "spin", kind: abi.Timeout, own: true},
 		{name: "flood", with: object{"bytes": 100_000}, kind: abi.Limit},
 		{name: "lie", kind: abi.Trap},
 		{name: "a fault without anything", action: "fail", with: object{"kind": "failed", "message": ""}, kind: abi.Failed},
