@@ -42,6 +42,8 @@ type NetworkConfig struct {
 type PluginsConfig struct {
 	Dir      string `yaml:"dir"`      // folder of *.wasm packages; plugins/ in the content, if empty
 	Unsigned string `yaml:"unsigned"` // refuse (the default) or allow: packages without a signature by a key of trust.yaml
+	// Isolation is auto (the default: what trust.yaml says, and everything unsigned) or process: all plugins run in processes of their own.
+	Isolation string `yaml:"isolation"`
 }
 
 // UnsignedAllowed says whether packages run without a signature by a trusted key.
@@ -53,10 +55,18 @@ const (
 	unsignedAllow  = "allow"
 )
 
+// What PluginsConfig.Isolation, and the isolation of a key in trust.yaml, may say.
+const (
+	isolationAuto    = "auto"
+	isolationProcess = "process"
+	wrongIsolation   = "expected " + isolationAuto + " or " + isolationProcess
+)
+
 // LimitsConfig bounds what runs at once. Zero means the default.
 type LimitsConfig struct {
 	Actions int `yaml:"actions"` // invocations at work: 64
 	Runs    int `yaml:"runs"`    // busy runs before further alarms wait on disk: 256
+	Workers int `yaml:"workers"` // processes of isolated plugins: 2 for each processor
 }
 
 // LoadConfig reads riposte.yaml.
@@ -76,6 +86,9 @@ func LoadConfig(file string) (Config, error) {
 	if u := c.Plugins.Unsigned; u != "" && u != unsignedRefuse && u != unsignedAllow {
 		at := root.Get("plugins").Get("unsigned")
 		return c, document.Problems{at.Problem(fmt.Sprintf("expected %s or %s", unsignedRefuse, unsignedAllow), "")}
+	}
+	if i := c.Plugins.Isolation; i != "" && i != isolationAuto && i != isolationProcess {
+		return c, document.Problems{root.Get("plugins").Get("isolation").Problem(wrongIsolation, "")}
 	}
 	for _, path := range []*string{&c.Data, &c.Cache, &c.Syslog.Cert, &c.Syslog.Key, &c.Plugins.Dir} {
 		if *path != "" && !filepath.IsAbs(*path) {

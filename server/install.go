@@ -11,17 +11,18 @@ import (
 	"github.com/riposte-soar/riposte/host"
 	"github.com/riposte-soar/riposte/host/bundle"
 	"github.com/riposte-soar/riposte/host/hostcall"
-	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
 // installer runs actions whose plugins are compiled: an action that comes before its plugin is ready waits for it, and its time begins then.
 // Of plugins that are held it runs nothing.
 type installer struct {
 	host *host.Host
-	held map[string]*abi.Fault // by digest; see Plugins
+	set  *Plugins // once they are opened
 	mu   sync.Mutex
 	done map[string]*installation // by digest
 }
+
+func (i *installer) isolates(b *bundle.Bundle) bool { return i.set != nil && i.set.Isolated[b.Digest] }
 
 type installation struct {
 	ended chan struct{}
@@ -38,7 +39,7 @@ func (i *installer) Run(ctx context.Context, inv host.Invocation) (host.Outcome,
 
 // install compiles a plugin once; whoever comes meanwhile waits. One that failed is tried again by the next.
 func (i *installer) install(ctx context.Context, b *bundle.Bundle) error {
-	if f := i.held[b.Digest]; f != nil {
+	if f := i.set.Held[b.Digest]; f != nil {
 		return f
 	}
 	i.mu.Lock()
@@ -76,7 +77,8 @@ func CompilePlugins(ctx context.Context, o Options, progress func(plugin string,
 	}
 	services := hostcall.NewServices(hostcall.ServicesOptions{})
 	defer services.Close()
-	h, err := host.New(host.Options{CacheDir: cache, Services: services})
+	h, err := host.New(host.Options{CacheDir: cache, Services: services, Worker: o.Worker,
+		Isolate: func(b *bundle.Bundle) bool { return installed.Isolated[b.Digest] }})
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,8 @@ type Plugins struct {
 	Bundles map[string]*bundle.Bundle
 	// Held tells, by digest, why nothing of a package runs until somebody grants what it asks for.
 	Held map[string]*abi.Fault
+	// Isolated are the digests of packages that run in processes of their own.
+	Isolated map[string]bool
 }
 
 // PluginsDir is the folder of plugins beside the built-in ones: the one that is named, or plugins/ in the content, if it is there; or none.
@@ -62,11 +64,11 @@ func OpenPlugins(o Options) (*Plugins, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := &Plugins{Bundles: builtIn, Held: map[string]*abi.Fault{}}
+	all := &Plugins{Bundles: builtIn, Held: map[string]*abi.Fault{}, Isolated: map[string]bool{}}
 	var refused []error
 	from := map[string]string{} // plugin to file
 	for _, file := range files {
-		b, err := o.admit(file, keys, lock)
+		b, trusted, err := o.admit(file, keys, lock)
 		if err == nil && from[b.Manifest.Plugin] != "" {
 			err = fmt.Errorf("plugin %s is in %s already", b.Manifest.Plugin, from[b.Manifest.Plugin])
 		}
@@ -76,10 +78,16 @@ func OpenPlugins(o Options) (*Plugins, error) {
 		}
 		from[b.Manifest.Plugin] = file
 		all.Bundles[b.Manifest.Plugin] = b
+		all.Isolated[b.Digest] = !trusted
 		if lock != nil {
 			if f := lock.Held(b); f != nil {
 				all.Held[b.Digest] = f
 			}
+		}
+	}
+	if o.Plugins.Isolation == isolationProcess {
+		for _, b := range all.Bundles {
+			all.Isolated[b.Digest] = true
 		}
 	}
 	if refused == nil && lock != nil {
@@ -117,11 +125,10 @@ func packages(dir string) ([]string, error) {
 	return filepath.Glob(filepath.Join(dir, "*.wasm"))
 }
 
-// admit opens a package of the folder if it may run.
-func (o *Options) admit(file string, keys trust.List, lock *trust.Lock) (*bundle.Bundle, error) {
-	b, err := bundle.OpenFile(file)
-	if err != nil {
-		return nil, err
+// admit opens a package of the folder if it may run. Whether it is trusted to run in the server's own process says the key that signed it.
+func (o *Options) admit(file string, keys trust.List, lock *trust.Lock) (b *bundle.Bundle, trusted bool, err error) {
+	if b, err = bundle.OpenFile(file); err != nil {
+		return nil, false, err
 	}
 	at := time.Now()
 	if o.Now != nil {
@@ -129,18 +136,19 @@ func (o *Options) admit(file string, keys trust.List, lock *trust.Lock) (*bundle
 	}
 	if lock != nil {
 		if err := lock.Check(b); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		at = lock.Plugins[b.Manifest.Plugin].Installed // a key that runs out later does not stop what it vouched for
 	}
-	if o.Plugins.UnsignedAllowed() {
-		return b, nil
-	}
+	var key trust.Key
 	signature, err := ReadSignature(file)
 	if err == nil {
-		_, err = keys.Verify(b, signature, at)
+		key, err = keys.Verify(b, signature, at)
 	}
-	return b, err
+	if err != nil && o.Plugins.UnsignedAllowed() {
+		return b, false, nil
+	}
+	return b, !key.Isolated, err
 }
 
 // inFile names the file that an error is about.
@@ -192,6 +200,7 @@ type trustedKey struct {
 	Plugins    []*document.Node `yaml:"plugins,required"`
 	MaxVersion *document.Node   `yaml:"max_version"`
 	NotAfter   *document.Node   `yaml:"not_after"`
+	Isolation  *document.Node   `yaml:"isolation"`
 }
 
 // LoadTrust reads trust.yaml in a folder of content; without one nobody is trusted.
@@ -259,6 +268,11 @@ func (t *trustedKey) read() (trust.Key, document.Problems) {
 			problems = append(problems, n.Problem("expected a day", "such as 2027-12-31, which is the last day in UTC"))
 		}
 		k.NotAfter = day.Add(24*time.Hour - time.Nanosecond)
+	}
+	if n := t.Isolation; n != nil {
+		if k.Isolated = n.Text() == isolationProcess; !k.Isolated && n.Text() != isolationAuto {
+			problems = append(problems, n.Problem(wrongIsolation, ""))
+		}
 	}
 	return k, problems
 }

@@ -43,6 +43,7 @@ func TestParseTrust(t *testing.T) {
 		{"2.0.0", "latest", "trust.yaml:5:18", "expected a version"},
 		{"2027-12-31", "31.12.2027", "trust.yaml:6:16", "expected a day"},
 		{"not_after", "until", "trust.yaml:6:5", "until"},
+		{"not_after: 2027-12-31", "isolation: wasm", "trust.yaml:6:16", "expected auto or process"},
 		{"    plugins: [", "    plugins: [x]\n  - name: again\n    key: " + someKey + "\n    plugins: [", "trust.yaml:5:11", "on the list already"},
 	} {
 		changed := strings.Replace(good, test.from, test.to, 1)
@@ -193,6 +194,8 @@ func TestOpenPlugins(t *testing.T) {
 	}
 	if all := s.opened(); all.Bundles["trial-two"] == nil {
 		t.Error("an unsigned plugin is refused though it is allowed")
+	} else if !all.Isolated[all.Bundles["trial-two"].Digest] || all.Isolated[b.Digest] {
+		t.Errorf("of the signed %s and an unsigned plugin are isolated: %v", b.Digest, all.Isolated)
 	}
 
 	s.install(b)
@@ -225,6 +228,19 @@ func TestOpenPlugins(t *testing.T) {
 	if all := s.opened(); len(all.Held) > 0 {
 		t.Errorf("held though granted: %v", all.Held)
 	}
+	trusted, err := os.ReadFile(filepath.Join(s.dir, TrustFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write(TrustFile, []byte(strings.Replace(string(trusted), "name: acme", "name: acme, isolation: process", 1)))
+	if all := s.opened(); !all.Isolated[wider.Digest] || all.Isolated[all.Bundles["whois"].Digest] {
+		t.Errorf("of a plugin by a key that is isolated and a built-in one are isolated: %v", all.Isolated)
+	}
+	s.write(TrustFile, trusted)
+	s.options.Plugins.Isolation = isolationProcess
+	if all := s.opened(); !all.Isolated[wider.Digest] || !all.Isolated[all.Bundles["whois"].Digest] {
+		t.Errorf("where all plugins are isolated, these are: %v", all.Isolated)
+	}
 	s.write(TrustFile, []byte("keys: []"))
 	s.refused("which is not on the trust list")
 	if err := os.Remove(filepath.Join(s.dir, "plugins", "trial.wasm")); err != nil {
@@ -233,7 +249,7 @@ func TestOpenPlugins(t *testing.T) {
 	s.refused("plugin trial is in riposte.lock, but its package is not there", "riposte plugin remove trial")
 }
 
-func TestUnsignedIsAWord(t *testing.T) {
+func TestUnsignedAndIsolationAreWords(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "riposte.yaml")
 	for word, good := range map[string]bool{"allow": true, "refuse": true, "maybe": false, "true": false} {
 		if err := os.WriteFile(file, []byte("plugins: {unsigned: "+word+"}\n"), 0o644); err != nil {
@@ -241,6 +257,14 @@ func TestUnsignedIsAWord(t *testing.T) {
 		}
 		c, err := LoadConfig(file)
 		if (err == nil) != good || c.Plugins.UnsignedAllowed() && word != "allow" {
+			t.Errorf("%s: %+v, %v", word, c.Plugins, err)
+		}
+	}
+	for word, good := range map[string]bool{"auto": true, "process": true, "none": false} {
+		if err := os.WriteFile(file, []byte("plugins: {isolation: "+word+"}\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := LoadConfig(file); (err == nil) != good {
 			t.Errorf("%s: %+v, %v", word, c.Plugins, err)
 		}
 	}

@@ -31,6 +31,7 @@ type Options struct {
 	Config
 	Content    string // folder of rules, templates, runbooks, connectors and lists
 	Token      string // of the API; empty: made at the first start and kept in the data folder
+	Worker     string // program that runs isolated plugins, and compiles; see host.Options
 	AcceptLoss bool   // start although acknowledged data is missing from the store
 	Ballast    int64  // bytes kept in reserve on the disk; 0 is the default, negative none
 	Log        *slog.Logger
@@ -87,7 +88,7 @@ func New(o Options) (_ *Server, err error) {
 	for _, held := range installed.Held {
 		o.Log.Warn("a plugin is held: " + held.Error())
 	}
-	s.installed.held = installed.Held
+	s.installed.set = installed
 	if s.content, err = LoadContent(o.Content, installed.Bundles); err != nil {
 		return nil, err
 	}
@@ -96,7 +97,7 @@ func New(o Options) (_ *Server, err error) {
 	}
 	s.engine = engine.New(engine.Options{Store: s.store, Runner: s.installed, Content: s.content, Log: o.Log, Now: o.Now,
 		MaxActions: o.Limits.Actions, MaxRuns: o.Limits.Runs})
-	s.api = api.New(api.Options{Engine: s.engine, Content: s.content, Token: s.token, Log: o.Log, Now: o.Now, Ready: s.ready})
+	s.api = api.New(api.Options{Engine: s.engine, Content: s.content, Token: s.token, Log: o.Log, Now: o.Now, Ready: s.ready, Isolated: installed.Isolated})
 	return s, nil
 }
 
@@ -128,11 +129,14 @@ func (s *Server) openHost() error {
 	if err != nil {
 		return err
 	}
-	if s.host, err = host.New(host.Options{CacheDir: cache, Services: services, Timeout: maxAction}); err != nil {
+	s.installed = &installer{done: map[string]*installation{}}
+	s.host, err = host.New(host.Options{CacheDir: cache, Services: services, Timeout: maxAction,
+		Worker: s.o.Worker, Workers: s.o.Limits.Workers, Isolate: s.installed.isolates})
+	if err != nil {
 		return err
 	}
 	s.cleanup = append(s.cleanup, s.host.Close)
-	s.installed = &installer{host: s.host, done: map[string]*installation{}}
+	s.installed.host = s.host
 	return nil
 }
 
@@ -213,7 +217,7 @@ func (s *Server) warm(ctx context.Context) {
 	done := map[string]bool{}
 	for _, c := range s.content.Connectors {
 		b := s.content.Plugins[c.Plugin]
-		if done[c.Plugin] || b == nil || s.installed.held[b.Digest] != nil || ctx.Err() != nil {
+		if done[c.Plugin] || b == nil || s.installed.set.Held[b.Digest] != nil || ctx.Err() != nil {
 			continue
 		}
 		done[c.Plugin] = true

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/riposte-soar/riposte/host"
 	"github.com/riposte-soar/riposte/server"
 	"github.com/riposte-soar/riposte/server/incident"
 	"github.com/riposte-soar/riposte/server/journal"
@@ -73,7 +74,7 @@ func demo(ctx context.Context, out io.Writer, f demoFlags) (err error) {
 		return err
 	}
 	config.Data = filepath.Join(f.data, "data")
-	o := server.Options{Config: config, Content: folder, Log: newLog(os.Stderr, false), Ballast: -1}
+	o := server.Options{Config: config, Content: folder, Worker: host.Self(), Log: newLog(os.Stderr, false), Ballast: -1}
 	p := printer{w: out, color: colored(out)}
 	if !f.asJSON {
 		o.Progress = p.compiled

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/riposte-soar/riposte/host"
 	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/server/document"
 )
@@ -23,6 +24,7 @@ const (
 )
 
 func main() {
+	host.WorkerMain() // where this program was started by itself as one
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50) // a server beside others: a third less memory for a little more work, by testing/bench
 	}

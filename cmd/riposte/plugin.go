@@ -23,9 +23,9 @@ func pluginCommand(c *client) *cobra.Command {
 			return err
 		}
 		return c.show(list, func(w *tabwriter.Writer) {
-			fmt.Fprintln(w, "PLUGIN\tVERSION\tACTIONS\tCONNECTORS\tTITLE")
+			fmt.Fprintln(w, "PLUGIN\tVERSION\tRUNS IN\tACTIONS\tCONNECTORS\tTITLE")
 			for _, p := range list {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.Name, p.Version, strings.Join(p.Actions, ", "), strings.Join(p.Connectors, ", "), p.Title)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, p.Version, runsIn(p), strings.Join(p.Actions, ", "), strings.Join(p.Connectors, ", "), p.Title)
 			}
 		})
 	}}
@@ -71,9 +71,17 @@ func (s *site) flags(cmd *cobra.Command) {
 
 func (s *site) read(cmd *cobra.Command) error { return configure(cmd, &s.Options, s.config, "") }
 
+// runsIn says where the actions of a plugin run.
+func runsIn(p api.Plugin) string {
+	if p.Isolated {
+		return "own process"
+	}
+	return "server"
+}
+
 func showPlugin(w *tabwriter.Writer, p *api.PluginView) {
 	fmt.Fprintf(w, "%s %s\t%s\n", p.Name, p.Version, p.Title)
-	fmt.Fprintf(w, "digest\t%s\n", p.Digest)
+	fmt.Fprintf(w, "digest\t%s\nruns in\t%s\n", p.Digest, runsIn(p.Plugin))
 	fmt.Fprintf(w, "connectors\t%s\n\n%s\n", strings.Join(p.Connectors, ", "), p.Description)
 	fmt.Fprintln(w, "\nACTION\tKIND\tEFFECT\tUSES\tTITLE")
 	for _, name := range slices.Sorted(maps.Keys(p.Manifest.Actions)) {

@@ -159,7 +159,8 @@ func verify(s *site, b *bundle.Bundle, signature []byte) (signer string, err err
 	if err != nil {
 		return "", err
 	}
-	return keys.Verify(b, signature, time.Now())
+	signedBy, err := keys.Verify(b, signature, time.Now())
+	return signedBy.Name, err
 }
 
 // inspection is what inspect tells of a package.

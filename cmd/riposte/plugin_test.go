@@ -14,11 +14,13 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/riposte-soar/riposte/host"
 	"github.com/riposte-soar/riposte/host/trust"
 	"github.com/riposte-soar/riposte/server"
 )
 
 func TestMain(m *testing.M) {
+	host.WorkerMain()
 	testscript.Main(m, map[string]func(){"riposte": main})
 }
 

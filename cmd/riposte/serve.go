@@ -12,6 +12,7 @@ import (
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 
+	"github.com/riposte-soar/riposte/host"
 	"github.com/riposte-soar/riposte/server"
 )
 
@@ -44,6 +45,7 @@ func serveCommand() *cobra.Command {
 // configure reads the configuration file and lets the flags that were given win over it.
 func configure(cmd *cobra.Command, o *server.Options, config, syslog string) error {
 	given := o.Config
+	o.Worker = host.Self()
 	if config == "" {
 		if guess := filepath.Join(o.Content, "riposte.yaml"); exists(guess) {
 			config = guess

@@ -33,6 +33,8 @@ type Key struct {
 	MaxVersion string
 	// NotAfter is when the key stops to vouch for what is installed from then on; zero is never. To revoke a key, take it off the list.
 	NotAfter time.Time
+	// Isolated says that what the key signs runs in a process of its own: the author is known, not trusted with the server.
+	Isolated bool
 }
 
 // List is the operator's trust list.
@@ -65,22 +67,22 @@ func ValidVersion(s string) bool {
 	return semver.IsValid("v"+s) && strings.Count(core, ".") == 2
 }
 
-// Verify checks the detached signature of a package against the list and gives the name of the key that vouches for it. A key that ran out
+// Verify checks the detached signature of a package against the list and gives the key that vouches for it. A key that ran out
 // before at vouches for nothing. Every refusal is an *abi.Fault that says what to do.
-func (l List) Verify(b *bundle.Bundle, signature []byte, at time.Time) (signer string, err error) {
+func (l List) Verify(b *bundle.Bundle, signature []byte, at time.Time) (Key, error) {
 	s, err := parseSignature(signature)
 	if err != nil {
-		return "", err
+		return Key{}, err
 	}
 	key, found := l.byID(s.KeyID)
 	if !found {
-		return "", refused(fmt.Sprintf("%s is signed with the key %s, which is not on the trust list", b.Name(), KeyID(s.KeyID)),
+		return Key{}, refused(fmt.Sprintf("%s is signed with the key %s, which is not on the trust list", b.Name(), KeyID(s.KeyID)),
 			"add the author's public key to trust.yaml, if you trust it")
 	}
 	if err := verifyWith(key.Public, b, s, signature); err != nil {
-		return "", err
+		return Key{}, err
 	}
-	return key.Name, key.covers(b, at)
+	return key, key.covers(b, at)
 }
 
 // VerifyWith checks the detached signature of a package with one key, whatever it is trusted for.

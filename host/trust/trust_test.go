@@ -110,8 +110,8 @@ func TestVerify(t *testing.T) {
 	} {
 		signer, err := List{test.key}.Verify(b, test.signature, noon)
 		if test.message == "" {
-			if err != nil || signer != test.key.Name {
-				t.Errorf("%s: %q, %v", test.name, signer, err)
+			if err != nil || signer.Name != test.key.Name {
+				t.Errorf("%s: %q, %v", test.name, signer.Name, err)
 			}
 			continue
 		}

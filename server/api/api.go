@@ -39,6 +39,8 @@ type Options struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	Ready   func() error // nil when the server can do its work
+	// Isolated are the digests of plugins that run in processes of their own.
+	Isolated map[string]bool
 }
 
 // Server answers requests.

@@ -23,6 +23,7 @@ type Plugin struct {
 	Size        int      `json:"size" doc:"of the package, in bytes"`
 	Actions     []string `json:"actions"`
 	Connectors  []string `json:"connectors"`
+	Isolated    bool     `json:"isolated" doc:"it runs in a process of its own"`
 }
 
 // PluginView is one plugin with its manifest.
@@ -101,7 +102,7 @@ func (s *Server) inventory() {
 
 func (s *Server) plugin(name string) Plugin {
 	b := s.o.Content.Plugins[name]
-	p := Plugin{Name: name, Version: b.Manifest.Version, Title: b.Manifest.Title, Description: b.Manifest.Description, Digest: b.Digest, Size: b.Size,
+	p := Plugin{Name: name, Version: b.Manifest.Version, Title: b.Manifest.Title, Description: b.Manifest.Description, Digest: b.Digest, Size: b.Size, Isolated: s.o.Isolated[b.Digest],
 		Actions: slices.Sorted(maps.Keys(b.Manifest.Actions)), Connectors: []string{}}
 	for _, id := range slices.Sorted(maps.Keys(s.o.Content.Connectors)) {
 		if s.o.Content.Connectors[id].Plugin == name {
