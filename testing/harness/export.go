@@ -137,7 +137,7 @@ var page string
 // WriteHTML writes a report as one page that needs nothing else.
 func WriteHTML(w io.Writer, r *Report) error {
 	t, err := template.New("report").Funcs(template.FuncMap{
-		"pretty": pretty, "shortly": shortly, "amount": amount, "size": size, "seconds": func(t time.Time) string { return t.Format("2006-01-02 15:04:05 MST") },
+		"pretty": pretty, "shortly": shortly, "number": number, "amount": amount, "size": size, "seconds": func(t time.Time) string { return t.Format("2006-01-02 15:04:05 MST") },
 		"asked": func(x tape.Exchange) string { s, _ := tell(&x); return s }, "answered": func(x tape.Exchange) string { _, s := tell(&x); return s },
 		"violation": func(one *Result) bool { return one.violation() }, "either": func(a, b string) string { return cmp.Or(a, b) },
 	}).Parse(page)

@@ -34,8 +34,8 @@ type Report struct {
 	Digest  string        `json:"digest"`
 	Mode    string        `json:"mode,omitempty"` // in words; empty is the usual one
 	Started time.Time     `json:"started"`
-	Setup   time.Duration `json:"setup_ns"` // of it, to compile the module
 	Took    time.Duration `json:"took_ns"`
+	Setup   time.Duration `json:"setup_ns"` // of it, to compile and load the module
 	Results []*Result     `json:"results"`
 	// Untested are the actions without a case, Unused the capabilities that the plugin asks for and no case needed.
 	Untested []string `json:"untested,omitempty"`
@@ -161,6 +161,7 @@ func (r *Result) violation() bool {
 func (r *Report) Join(more *Report) {
 	r.Results = append(r.Results, more.Results...)
 	r.Took += more.Took
+	r.Setup += more.Setup
 	r.Mode += "; " + more.Mode
 	both := func(a, b []string) []string {
 		return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return !slices.Contains(b, s) })

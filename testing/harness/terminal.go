@@ -55,11 +55,11 @@ func (s *screen) printf(format string, args ...any) {
 // WriteTerminal writes a report for people at a terminal: a line for each case, everything about those that did not pass.
 func WriteTerminal(w io.Writer, r *Report, style Style) error {
 	s := &screen{w: w, style: style}
-	head := fmt.Sprintf("%s %s", r.Plugin, r.Version)
+	s.printf("%s  %s", s.paint(bold, r.Plugin+" "+r.Version), s.paint(dim, r.Title))
 	if r.Mode != "" {
-		head += " · " + r.Mode
+		s.printf("  %s", s.paint(yellow, r.Mode))
 	}
-	s.printf("%s  %s\n\n", s.paint(bold, head), s.paint(dim, r.Title))
+	s.printf("\n\n")
 	name, action := 0, 0
 	for _, one := range r.Results {
 		name, action = max(name, utf8.RuneCountInString(one.Name())), max(action, len(one.Action))
@@ -96,7 +96,15 @@ func (s *screen) line(r *Result, name, action int) {
 		return text + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(text)))
 	}
 	s.printf("  %s %s  %s  %s  %s\n", s.mark(r.Verdict), pad(r.Name(), name), s.paint(cyan, pad(r.Action, action)),
-		s.paint(dim, fmt.Sprintf("%2d calls %7s %8s", len(r.Calls), amount(r.Fuel), shortly(r.Wall))), s.paint(dim, r.Title))
+		s.paint(dim, fmt.Sprintf("%-8s %7s %8s", number(len(r.Calls), "call"), amount(r.Fuel), shortly(r.Wall))), s.paint(dim, r.Title))
+}
+
+// number counts things.
+func number(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // amount shortens a number of instructions.
@@ -178,7 +186,7 @@ func (s *screen) foot(r *Report) {
 	if !r.OK() {
 		color = red
 	}
-	s.printf("\n  %s %s\n", s.paint(color, r.Summary()), s.paint(dim, "in "+shortly(r.Took)))
+	s.printf("\n  %s %s\n", s.paint(color, r.Summary()), s.paint(dim, "in "+shortly(r.Took-r.Setup)))
 	for _, note := range r.Notes() {
 		s.printf("  %s\n", s.paint(yellow, note))
 	}

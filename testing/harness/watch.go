@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -45,9 +46,13 @@ func Watch(ctx context.Context, dir string, but []string, fn func()) error {
 func sight(dir string, but []string) (map[string]string, error) {
 	seen := map[string]string{}
 	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
-		switch base := entry.Name(); {
-		case err != nil:
+		if err != nil {
+			if name != dir && errors.Is(err, fs.ErrNotExist) {
+				return nil // it has just gone
+			}
 			return err
+		}
+		switch base := entry.Name(); {
 		case entry.IsDir() && name != dir && (base[0] == '.' || slices.Contains([]string{"target", "node_modules", "build"}, base)):
 			return fs.SkipDir
 		case entry.IsDir() || base[0] == '.' || strings.HasSuffix(base, ".wasm") || strings.HasSuffix(base, ".part") || slices.ContainsFunc(but, func(f string) bool { return filepath.Base(f) == base }):
