@@ -2,8 +2,10 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -133,25 +136,38 @@ func flip(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(name, content, 0o644))
 }
 
-// TestPageForAuthors runs the commands of docs/plugins.md, one block after the other, in an empty folder.
-func TestPageForAuthors(t *testing.T) {
+// TestPagesForAuthors runs the commands of pages, one block after the other, each page in an empty folder.
+func TestPagesForAuthors(t *testing.T) {
+	for page, leadsTo := range map[string][]string{
+		"plugins.md":         {"3 passed", "hello@0.1.0 is installed", "content is sound", "signed by me", `"reason": "scans ports"`},
+		"testing-plugins.md": {"3 passed", "18 passed", "6 passed"},
+	} {
+		t.Run(page, func(t *testing.T) {
+			out := runPage(t, page)
+			for _, want := range leadsTo {
+				if !strings.Contains(out, want) {
+					t.Errorf("the page does not lead to %q:\n%s", want, out)
+				}
+			}
+		})
+	}
+}
+
+func runPage(t *testing.T, name string) (out string) {
 	shell, err := exec.LookPath("bash")
 	if err != nil {
 		t.Skip("NOT TESTED: bash is not installed")
 	}
-	root, err := filepath.Abs(filepath.Join("..", ".."))
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, err := os.ReadFile(filepath.Join(root, "docs", "plugins.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var script strings.Builder
+	script := strings.Builder{}
+	script.WriteString("trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n") // what the page starts and leaves
 	for _, block := range strings.Split(string(page), "```sh\n")[1:] {
 		commands, _, closed := strings.Cut(block, "```")
 		if !closed {
-			t.Fatal("a block of docs/plugins.md has no end")
+			t.Fatalf("a block of docs/%s has no end", name)
 		}
 		script.WriteString(commands)
 	}
@@ -163,18 +179,32 @@ func TestPageForAuthors(t *testing.T) {
 	if err := os.Symlink(self, filepath.Join(bin, "riposte")); err != nil { // testscript's Main looks at the name that it is called by
 		t.Fatal(err)
 	}
-	cmd := exec.Command(shell, "-eu", "-o", "pipefail", "-c", script.String())
+	port, other := freePort(t), freePort(t)
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer stop()
+	cmd := exec.CommandContext(ctx, shell, "-eu", "-o", "pipefail", "-c", strings.NewReplacer("8080", port, "8081", other).Replace(script.String()))
 	cmd.Dir = t.TempDir()
-	cmd.Env = append(os.Environ(), "RIPOSTE_SOURCE="+root, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
-	out, err := cmd.CombinedOutput()
+	cmd.Env = append(os.Environ(), "RIPOSTE_SERVER=http://127.0.0.1:"+port, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	said, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("%v\n%s", err, said)
 	}
-	for _, want := range []string{"hello@1.0.0 is installed", "content is sound", "signed by me"} {
-		if !strings.Contains(string(out), want) {
-			t.Errorf("the page does not lead to %q:\n%s", want, out)
-		}
+	return string(said)
+}
+
+// freePort gives a port that nobody listens on, for a server that is told one.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 // TestNameOfBuiltIn: a plugin that takes the name of a built-in one is held against what that asks for, since connectors grant it already.

@@ -157,12 +157,11 @@ func (r *Result) violation() bool {
 	return r.Fault != nil && r.Fault.Kind == abi.Trap && strings.Contains(r.Fault.Message, "breaks its own schema")
 }
 
-// Join adds the results of another mode.
+// Join adds the results of another mode; the mode in words is left to the caller.
 func (r *Report) Join(more *Report) {
 	r.Results = append(r.Results, more.Results...)
 	r.Took += more.Took
 	r.Setup += more.Setup
-	r.Mode += "; " + more.Mode
 	both := func(a, b []string) []string {
 		return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return !slices.Contains(b, s) })
 	}
