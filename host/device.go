@@ -30,7 +30,8 @@ const devicePath = "dev/riposte"
 // startExport is what runs a command.
 const startExport = "_start"
 
-// maxLine bounds a line that a command writes, in bytes: the largest request that the dispatcher takes, and what is around it.
+// maxLine bounds a line that a command writes, in bytes: the largest request that the dispatcher takes, and what is around it. A guest that may
+// have less memory may not have more here.
 const maxLine = 16<<20 + 1<<10
 
 // device is /dev/riposte in one invocation, however often it is opened.
@@ -48,8 +49,8 @@ func (d *device) write(p []byte) {
 	for len(p) > 0 {
 		part, rest, whole := bytes.Cut(p, []byte("\n"))
 		p = rest
-		if len(d.line)+len(part) > maxLine {
-			d.guest.stop(abi.TooLarge, fmt.Sprintf("the plugin wrote a line of more than %d MiB to /dev/riposte", maxLine>>20))
+		if most := min(maxLine, d.guest.limits.memory); int64(len(d.line)+len(part)) > most {
+			d.guest.stop(abi.TooLarge, fmt.Sprintf("the plugin wrote a line of more than %d MiB to /dev/riposte", most>>20))
 		}
 		d.line = append(d.line, part...)
 		if !whole {

@@ -26,7 +26,7 @@ func FuzzDevice(f *testing.F) {
 			t.Fatal(fault)
 		}
 		defer session.Close()
-		d := &device{guest: &guest{task: task{calls: session}, ctx: t.Context()}}
+		d := &device{guest: &guest{task: task{calls: session, limits: limits{memory: 1 << 20}}, ctx: t.Context()}}
 		defer func() {
 			if err, ok := recover().(error); ok && !errors.As(err, new(*abi.Fault)) {
 				t.Fatal(err)
@@ -46,14 +46,18 @@ func FuzzDevice(f *testing.F) {
 
 // TestLinesAreBounded writes a line that does not end.
 func TestLinesAreBounded(t *testing.T) {
-	d := &device{guest: &guest{}}
-	defer func() {
-		if fault, ok := recover().(*abi.Fault); !ok || fault.Kind != abi.TooLarge || len(d.line) > maxLine {
-			t.Errorf("%v after %d bytes", fault, len(d.line))
-		}
-	}()
-	for range 2 * maxLine >> 16 {
-		d.write(bytes.Repeat([]byte{'x'}, 1<<16))
+	for memory, most := range map[int64]int{64 << 20: maxLine, 1 << 20: 1 << 20} {
+		d := &device{guest: &guest{task: task{limits: limits{memory: memory}}}}
+		func() {
+			defer func() {
+				if fault, ok := recover().(*abi.Fault); !ok || fault.Kind != abi.TooLarge || len(d.line) > most || len(d.line) < most-1<<16 {
+					t.Errorf("%v after %d bytes", fault, len(d.line))
+				}
+			}()
+			for range 2 * maxLine >> 16 {
+				d.write(bytes.Repeat([]byte{'x'}, 1<<16))
+			}
+		}()
 	}
 }
 

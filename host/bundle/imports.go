@@ -116,9 +116,12 @@ func exported(m *module) []string {
 	return names
 }
 
+// startExport is what a WASI command is started by.
+const startExport = "_start"
+
 // command says that the module is a WASI command: https://github.com/WebAssembly/WASI/blob/main/legacy/application-abi.md
 func (m *module) command(actions map[string]abi.Action) bool {
-	start, ok := m.exports["_start"]
+	start, ok := m.exports[startExport]
 	if !ok || start.kind != kindFunction || start.typ != (signature{}) {
 		return false
 	}

@@ -74,7 +74,7 @@ type Contents struct {
 	Digest   string          `json:"digest"`
 	Size     int             `json:"size"`
 	Imports  []string        `json:"imports"` // module.name, sorted
-	Exports  []string        `json:"exports"` // functions that can be actions, sorted
+	Exports  []string        `json:"exports"` // functions that can be actions, sorted, and _start of a command
 	Sections []Section       `json:"sections"`
 	Assets   []Asset         `json:"assets,omitempty"`
 	Engine   string          `json:"engine,omitempty"` // digest of what the scripts run in
@@ -96,6 +96,9 @@ func Inspect(file []byte) (*Contents, error) {
 		c.Imports = append(c.Imports, e.module+"."+e.name)
 	}
 	slices.Sort(c.Imports)
+	if m.command(nil) {
+		c.Exports = append(c.Exports, startExport)
+	}
 	for _, s := range all {
 		c.Sections = append(c.Sections, Section{s.title(), s.end - s.start})
 		switch {

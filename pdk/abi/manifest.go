@@ -20,7 +20,7 @@ type Manifest struct {
 	Settings json.RawMessage `json:"settings,omitempty"`
 	// Requires lists the capabilities that the plugin asks for; nothing else works.
 	Requires []Requirement `json:"requires,omitempty"`
-	// Actions by name; the name is also that of the exported function.
+	// Actions by name; the name is also that of the exported function, or the argument that a WASI command is started with.
 	Actions map[string]Action `json:"actions"`
 }
 
