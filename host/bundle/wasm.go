@@ -241,20 +241,25 @@ func (m *module) readImports(r *reader) {
 }
 
 func (m *module) readExports(r *reader) {
-	imported := uint64(0)
+	var imported []signature
 	for _, e := range m.imports {
 		if e.kind == kindFunction {
-			imported++
+			imported = append(imported, e.typ)
 		}
 	}
 	for range r.count() {
 		name, e, index := r.name(), exportEntry{kind: r.byte()}, r.uint()
-		if e.kind == kindFunction && index >= imported {
-			if index -= imported; index >= uint64(len(m.functions)) {
+		if e.kind == kindFunction {
+			own := index - uint64(len(imported))
+			switch {
+			case index < uint64(len(imported)):
+				e.typ = imported[index]
+			case own < uint64(len(m.functions)):
+				e.typ = m.typeAt(r, m.functions[own])
+			default:
 				r.fail(fmt.Errorf("export %q of a function that is not there", name))
 				return
 			}
-			e.typ = m.typeAt(r, m.functions[index])
 		}
 		m.exports[name] = e
 	}
