@@ -68,6 +68,9 @@ fuzz: plugins ## fuzz each target for FUZZTIME (10s)
 	@grep -rHoE '^func Fuzz[A-Za-z0-9_]*' --include='*_test.go' . | sed -E 's#/[^/]*:func # #' | while read -r dir target; do \
 	  $(GO) test "$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) </dev/null || { echo "FAILED: $$target in $$dir"; exit 1; }; done
 
+siege: plugins ## let each hostile guest run 100 times beside real work, and print how long the others waited
+	$(GO) test ./host -run '^TestSiege$$' -count 1 -v -timeout 30m -siege.times 100 -siege.deadline 50ms | grep -vE '^ *(===|---)'
+
 bench: build ## measure the whole path against a bare program (BENCHFLAGS)
 	$(GO) run ./testing/bench $(BENCHFLAGS)
 

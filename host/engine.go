@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/riposte-soar/riposte/host/meter"
@@ -76,12 +79,14 @@ func (d door) export(name string, params, results []api.ValueType, f function) {
 		if !ok {
 			panic(abi.NewFault(abi.Internal, "a host function was called outside of an invocation", ""))
 		}
+		heed(ctx)
 		f(ctx, g, caller, stack)
 	}), params, results).Export(name)
 }
 
 func (e *engine) instantiateDoors(ctx context.Context) error {
-	if _, err := wasi_snapshot_preview1.Instantiate(ctx, e.runtime); err != nil {
+	guarded := experimental.WithFunctionListenerFactory(ctx, experimental.FunctionListenerFactoryFunc(guard))
+	if _, err := wasi_snapshot_preview1.Instantiate(guarded, e.runtime); err != nil {
 		return err
 	}
 	doors := map[string]func(door){abi.ModuleExtism: extismDoor, abi.ModuleMem: memoryDoor, meter.ImportModule: meterDoor}
@@ -111,8 +116,16 @@ func hostFunction(fn string) function {
 		if !ok {
 			g.stop(abi.Trap, fn+": the handle of the request is not that of a block")
 		}
-		stack[0] = g.give(g.calls.Call(ctx, fn, request))
+		stack[0] = g.give(slices.Clone(g.calls.Call(ctx, fn, request))) // the reply is on the tape too, and a guest may write to its blocks
 	}
+}
+
+// memoryOf gives the memory of a module, or nil: what the engine gives for none is not nil, but an interface to nothing.
+func memoryOf(m api.Module) api.Memory {
+	if memory := m.Memory(); !reflect.ValueOf(memory).IsNil() {
+		return memory
+	}
+	return nil
 }
 
 // memoryDoor moves whole blocks between the guest's memory and ours.
@@ -122,12 +135,12 @@ func memoryDoor(d door) {
 		if !ok {
 			return
 		}
-		if memory := caller.Memory(); memory == nil || !memory.Write(uint32(stack[1]), data) {
+		if memory := memoryOf(caller); memory == nil || !memory.Write(uint32(stack[1]), data) {
 			g.stop(abi.Trap, "a block was read to a place outside of the memory")
 		}
 	})
 	d.export("write", types(i32, i32), types(i64), func(_ context.Context, g *guest, caller api.Module, stack []uint64) {
-		memory := caller.Memory()
+		memory := memoryOf(caller)
 		if memory == nil {
 			g.stop(abi.Trap, "the module has no memory to write from")
 		}

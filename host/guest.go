@@ -36,6 +36,8 @@ type guest struct {
 	http      lastResponse
 	device    *device // of a command, as are files
 	files     files
+	// changedFiles is set when it closed its standard output, or the like.
+	changedFiles bool
 }
 
 func newGuest(t task) *guest {
@@ -67,7 +69,7 @@ func (m *loadedModule) run(ctx context.Context, t task) ending {
 		result, err := i.action(g.entry()).Call(ctx)
 		g.fuel.settle(i.module)
 		g.memory = i.memory.stats
-		m.end(i, err == nil && g.device == nil)
+		m.end(i, err == nil && g.device == nil && !g.changedFiles)
 		if err != nil || len(result) == 0 {
 			return 0, err
 		}

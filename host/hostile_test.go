@@ -14,6 +14,7 @@ import (
 	"github.com/riposte-soar/riposte/host"
 	"github.com/riposte-soar/riposte/host/bundle"
 	"github.com/riposte-soar/riposte/host/capability"
+	"github.com/riposte-soar/riposte/host/tape"
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
@@ -307,5 +308,55 @@ func TestClosedHost(t *testing.T) {
 	}
 	if err := h.Install(t.Context(), b); err != host.ErrClosed {
 		t.Errorf("Install: %v", err)
+	}
+}
+
+// TestGuestsCannotWriteToTheirTape lets a guest overwrite its request and the reply to it. What is on the tape must be what was asked and answered.
+func TestGuestsCannotWriteToTheirTape(t *testing.T) {
+	h := newHost(t, host.Options{})
+	store := hostImport{abi.ModuleExtism, "store_u8", vI64 + vI32, ""}
+	keep := abi.Requirement{ID: "keep", Kind: "kv", Reason: "test", MaxBytes: 1000}
+	for _, request := range []string{`{"key":"k"}`, `{"key":1}`} {
+		spoil := func(local byte) []byte { return join(get(local), i64const(2), []byte{0x7c}, i32const('!'), call(2)) }
+		a := assembly{imports: []hostImport{memWrite, {"riposte:kv/v1", "get", vI64, vI64}, store}, data: request, locals: "\x01\x02" + vI64, actions: []action{{"act",
+			join(i32const(0), i32const(int64(len(request))), call(0), []byte{opLocalTee, 0}, call(1), set(1), spoil(0), spoil(1), i32const(0))}}}
+		b := install(t, h, a.pack(t, keep))
+		log := &tape.Memory{}
+		mustRun(t, h, host.Invocation{Bundle: b, Action: "act", Grant: capability.Grant{"keep": {}}, Tape: log})
+		said, err := json.Marshal(log.Entries())
+		if err != nil || len(log.Entries()) < 2 || strings.Contains(string(said), "!") {
+			t.Errorf("%v: the tape holds %s", err, said)
+		}
+		var again tape.Chain
+		for _, e := range log.Entries() {
+			was := e.Prev
+			if _, err := again.Line(&e); err != nil || e.Prev != was {
+				t.Errorf("%v: entry %d was changed after it was written", err, e.Seq)
+			}
+		}
+	}
+}
+
+// TestOpenFilesAreFresh lets one invocation close and renumber its standard output; the next must find it as it was.
+func TestOpenFilesAreFresh(t *testing.T) {
+	h := newHost(t, host.Options{})
+	output := hostImport{abi.ModuleExtism, "output_set", vI64 + vI64, ""}
+	answer := `{"output":1}`
+	say := join(i32const(0), i32const(int64(len(answer))), call(0), i64const(int64(len(answer))), call(1))
+	a := assembly{imports: []hostImport{memWrite, output, wasi("fd_write", vI32+vI32+vI32+vI32), wasi("fd_close", vI32), wasi("fd_renumber", vI32+vI32),
+		wasi("fd_fdstat_set_flags", vI32+vI32)}, data: answer,
+		actions: []action{
+			{"speak", join(say, i32const(1), i32const(100), i32const(1), i32const(200), call(2))}, // the error is the code of the action
+			{"shut", join(say, i32const(1), call(3))},
+			{"swap", join(say, i32const(1), i32const(0), call(4), drop, i32const(0))},
+			{"flag", join(say, i32const(1), i32const(4), call(5), drop, i32const(0))},
+		}}
+	b := install(t, h, a.pack(t))
+	for _, before := range []string{"speak", "shut", "swap", "flag"} {
+		for _, action := range []string{before, "speak", "speak"} {
+			if out := mustRun(t, h, host.Invocation{Bundle: b, Action: action}); string(out.Output) != "1" {
+				t.Errorf("after %s, %s gave %s %v", before, action, out.Output, out.Fault)
+			}
+		}
 	}
 }

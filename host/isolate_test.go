@@ -82,8 +82,8 @@ func TestAWorkerChangesNothing(t *testing.T) {
 	add(trial, "fetch", `{"url":"`+server.URL+`/x","times":5}`, settings, api)
 	add(trial, "fetch", `{"url":"http://192.0.2.1/","times":1}`, settings, api)
 	add(trial, "doze", "", settings, api)
-	for _, name := range []string{"trap", "recursion", "write from nowhere", "JSON without bottom"} {
-		file := hostileModules()[name].pack(t)
+	for _, name := range []string{"trap", "recursion", "write from nowhere", "output twice", "output of 4 MiB"} {
+		file := assembledShapes("")[name].module.pack(t)
 		install(t, here, file)
 		add(install(t, there, file), "act", "", "", nil)
 	}
@@ -129,18 +129,15 @@ func entries(t *testing.T, log *tape.Memory) []byte {
 	return raw
 }
 
-// TestHostileGuestsInWorkers: what is stopped in this process is stopped in a worker, which lives on.
+// TestHostileGuestsInWorkers: what is stopped in this process is stopped in a worker, which lives on. Since each guest takes a process for itself,
+// only some of them come.
 func TestHostileGuestsInWorkers(t *testing.T) {
-	h := isolated(t, host.Options{Memory: 16 << 20, Workers: 2})
-	for name, a := range hostileModules() {
-		in := host.Invocation{Bundle: install(t, h, a.pack(t)), Action: "act", Timeout: 100 * time.Millisecond}
-		for range 2 {
-			if out := mustRun(t, h, in); out.Fault == nil && name != "JSON without bottom" || out.Stats.Memory > 16<<20 {
-				t.Errorf("%s gave %s, %d bytes", name, out.Output, out.Stats.Memory)
-			}
-		}
+	h := isolated(t, host.Options{Memory: siegeMemory, Workers: 2})
+	for _, s := range someShapes(t, h, 5) {
+		s.turn(t, h, 0)
+		s.turn(t, h, 1)
 		if n := h.Workers(); n == 0 || n > 2 {
-			t.Errorf("after %s there are %d workers", name, n)
+			t.Errorf("after %s there are %d workers", s.name, n)
 		}
 	}
 }

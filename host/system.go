@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -9,14 +10,36 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/riposte-soar/riposte/host/meter"
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
+
+// heed ends a guest whose time is over. Every host function begins with it: one call of it can take long, and the next look at the deadline is
+// a slice of instructions away, which is thousands of such calls.
+func heed(ctx context.Context) {
+	if ctx.Err() != nil {
+		panic(ended(ctx))
+	}
+}
+
+// guard stands before a function of WASI, which the engine brings along. Those that change open files leave something behind that no image
+// restores: an instance in which they were called is not used again.
+func guard(f api.FunctionDefinition) experimental.FunctionListener {
+	changes := slices.Contains([]string{"fd_close", "fd_renumber", "fd_fdstat_set_flags"}, f.Name())
+	return experimental.FunctionListenerFunc(func(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64, _ experimental.StackIterator) {
+		heed(ctx)
+		if g, ok := ctx.Value(guestKey{}).(*guest); ok && changes {
+			g.changedFiles = true
+		}
+	})
+}
 
 // clock is the guest's time. It stands still but for what host calls and sleeps took, and a microsecond for each look at it, so that it is
 // the same in every run over the same tape.
@@ -132,24 +155,33 @@ type speechWriter struct {
 	stream   string
 }
 
-// Write implements io.Writer.
+// Write implements io.Writer. A guest may write all of its memory, thousands of times in one call.
 func (w speechWriter) Write(p []byte) (int, error) {
-	s := &w.instance.guest.said
+	g := w.instance.guest
+	for line := range bytes.Lines(p) {
+		heed(g.ctx)
+		text, whole := bytes.CutSuffix(line, []byte("\n"))
+		g.said.append(w.stream, text[:min(len(text), speechLine)])
+		if whole {
+			g.said.end(w.stream)
+		}
+	}
+	return len(p), nil
+}
+
+// append goes on with a line, as far as it is kept.
+func (s *speech) append(stream string, text []byte) {
 	if s.partial == nil {
 		s.partial = map[string][]byte{}
 	}
-	for _, c := range p {
-		line := s.partial[w.stream]
-		switch {
-		case c == '\n':
-			s.add(w.stream, line)
-			line = line[:0]
-		case len(line) < speechLine:
-			line = append(line, c)
-		}
-		s.partial[w.stream] = line
-	}
-	return len(p), nil
+	line := s.partial[stream]
+	s.partial[stream] = append(line, text[:min(len(text), speechLine-len(line))]...)
+}
+
+// end ends a line.
+func (s *speech) end(stream string) {
+	s.add(stream, s.partial[stream])
+	s.partial[stream] = s.partial[stream][:0]
 }
 
 func (s *speech) add(stream string, line []byte) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -204,8 +205,10 @@ func (s *Session) Call(ctx context.Context, fn string, request []byte) []byte {
 	s.seq++
 	op, typed, fault := parse(fn, request)
 	call := &tape.Call{Function: fn}
-	document := request
-	if fault == nil {
+	var document []byte
+	if fault != nil {
+		document = slices.Clone(request) // what the guest wrote goes onto the tape, and it may write on
+	} else {
 		_, call.Capability = op.capability()
 		call.Summary = op.summary()
 		if document, fault = marshal(typed); fault != nil {

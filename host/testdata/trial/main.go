@@ -166,3 +166,41 @@ func find() int32 {
 		return 0, errors.Join(c.Artifact("ip", "203.0.113.9", "malicious", "seen"), c.Evidence("dump.txt", "text/plain", []byte("x")), c.Finding("it is bad", "malicious", ""))
 	})
 }
+
+//go:wasmexport hoard
+func hoard() int32 {
+	return pdk.Run(func(c *pdk.Call, _ nothing) (int, error) {
+		for n := 0; ; n++ {
+			if err := c.KV().Put(fmt.Sprint("key-", n), strings.Repeat("x", 1<<10), 0); err != nil && n > 5000 {
+				return n, err
+			}
+		}
+	})
+}
+
+//go:wasmexport bury
+func bury() int32 {
+	return pdk.Run(func(c *pdk.Call, _ nothing) (int, error) {
+		for n := 0; ; n++ {
+			if err := c.Evidence(fmt.Sprint("dump-", n), "text/plain", make([]byte, 1<<20)); err != nil && n > 50 {
+				return n, err
+			}
+		}
+	})
+}
+
+//go:wasmexport nest
+func nest() int32 {
+	return pdk.Run(func(*pdk.Call, nothing) (json.RawMessage, error) {
+		return json.RawMessage(strings.Repeat("[", 9000) + strings.Repeat("]", 9000)), nil
+	})
+}
+
+//go:wasmexport threads
+func threads() int32 {
+	return pdk.Run(func(*pdk.Call, nothing) (int, error) {
+		for n := 0; ; n++ {
+			go func() { select {} }()
+		}
+	})
+}
