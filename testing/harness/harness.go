@@ -16,7 +16,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/riposte-soar/riposte/host"
@@ -43,15 +42,14 @@ type Options struct {
 type Harness struct {
 	host     *host.Host
 	services *hostcall.Services
-	kv       *hostcall.MemoryKV
+	spaces   *spaces
 	live     bool
-	spaces   atomic.Int64
 }
 
 // Open makes a harness; Close frees it.
 func Open(o Options) (*Harness, error) {
-	h := &Harness{kv: hostcall.NewMemoryKV(nil), live: o.Live}
-	services := hostcall.ServicesOptions{Network: o.Network, KV: h.kv}
+	h := &Harness{spaces: &spaces{named: map[string]*hostcall.MemoryKV{}}, live: o.Live}
+	services := hostcall.ServicesOptions{Network: o.Network, KV: h.spaces}
 	if o.Live {
 		if services.Secrets = o.Secrets; o.Secrets == nil {
 			sources, err := secret.NewSources(secret.SourcesOptions{})
@@ -89,7 +87,7 @@ type Mode struct {
 	Crash     *Crash
 	// Contract takes each case of an action with probe and inverse through the life of a containment, out in the world.
 	Contract bool
-	// Settings stand in for those of the cases, where calls go out.
+	// Settings are for cases without settings that are recorded, and in place of those of every case with LiveAfter and Contract.
 	Settings json.RawMessage
 	Parallel int // cases at once; default: one for each processor
 }
@@ -199,17 +197,6 @@ func (h *Harness) runCase(ctx context.Context, b *bundle.Bundle, c *Case, m Mode
 		return r.crashes(ctx, base)
 	}
 	return []*Result{base}
-}
-
-// space gives each call a name space of its own for what it keeps.
-func (h *Harness) space(c *Case) (string, error) {
-	name := fmt.Sprintf("%s#%d", c.Name, h.spaces.Add(1))
-	for key, value := range c.KV {
-		if err := h.kv.Put(name, key, value, 0, 1<<30); err != nil {
-			return "", err
-		}
-	}
-	return name, nil
 }
 
 // Invoke runs one call without a case, out in the world, and gives its outcome and tape.

@@ -58,7 +58,7 @@ func (r *runner) stage(index int, name, action string, parameters json.RawMessag
 	}
 	switch {
 	case r.mode.Record || r.mode.Contract:
-		if r.mode.Settings != nil && len(c.Stubs) == 0 {
+		if own := c.root.Get("settings") != nil; r.mode.Settings != nil && (!own || r.mode.Contract) {
 			a.settings = r.mode.Settings
 		}
 		if len(c.Stubs) == 0 && c.root.Get("now") == nil {
@@ -125,12 +125,19 @@ func (r *runner) call(ctx context.Context, a attempt) *Result {
 	if a.stage == "" && a.wrap == nil {
 		result.fail(r.c.check(result.outcome, result.Calls)...)
 	}
-	if r.mode.Record && len(r.c.Stubs) == 0 && len(result.Failures) == 0 {
+	if r.mode.Record && len(result.Failures) == 0 && r.worthKeeping(result) {
 		if err := r.c.keep(a.index, a.stage, result.entries); err != nil {
 			result.broken(err)
 		}
 	}
 	return result
+}
+
+// worthKeeping says whether a case needs the tape of what was recorded: something answered it that is not in the case.
+func (r *runner) worthKeeping(result *Result) bool {
+	performed := slices.ContainsFunc(result.Calls, func(x tape.Exchange) bool { return !x.Refused })
+	alone := r.c.root.Get("settings") != nil || len(r.bundle.Manifest.Actions[result.Action].Uses) == 0
+	return len(r.c.Stubs) == 0 && (performed || !alone)
 }
 
 // run makes an attempt.
@@ -144,9 +151,10 @@ func (r *runner) run(ctx context.Context, a attempt, w world) *Result {
 	}
 	if a.space == "" {
 		var err error
-		if a.space, err = r.h.space(r.c); err != nil {
+		if a.space, err = r.h.spaces.open(r.c); err != nil {
 			return result.broken(err)
 		}
+		defer r.h.spaces.close(a.space)
 	}
 	peer := func(_ context.Context, seq int, call *tape.Call, request []byte) *hostcall.Answer {
 		return w.answer(seq, call, request)
@@ -220,11 +228,45 @@ func (i Injection) judge(c *Case, result *Result) []Failure {
 		return nil
 	case f.Kind == abi.Trap || f.Kind == abi.Internal || f.Kind == abi.Diverged || f.Kind == abi.Limit:
 		return []Failure{{Where: where, Message: "the plugin does not stand it", Want: "a fault of the plugin's own", Got: f.Error()}}
-	case kind == abi.Unavailable && i.At > 0 && f.Kind == abi.Timeout, kind == "" || f.Kind == kind:
+	case kind == "" || f.Kind == kind || slices.ContainsFunc(result.Calls, func(x tape.Exchange) bool { return troubleOf(&x) == f.Kind }):
 		return nil
 	default:
 		return []Failure{{Where: where, Message: "the fault is of another kind than what happened", Want: string(kind), Got: f.Error()}}
 	}
+}
+
+// troubleOf is the kind of fault that the answer to a call stands for, or "".
+func troubleOf(x *tape.Exchange) abi.Kind {
+	var reply struct {
+		abi.Reply
+		Value struct {
+			Status int `json:"status"`
+		} `json:"value"`
+	}
+	if json.Unmarshal(x.Reply, &reply) != nil {
+		return ""
+	}
+	switch status := reply.Value.Status; {
+	case reply.Fault != nil:
+		return reply.Fault.Kind
+	case status == 401 || status == 403:
+		return abi.Unauthorized
+	case status == 404:
+		return abi.NotFound
+	case status == 408:
+		return abi.Timeout
+	case status == 409:
+		return abi.Conflict
+	case status == 413:
+		return abi.TooLarge
+	case status == 429:
+		return abi.RateLimited
+	case status >= 500:
+		return abi.Unavailable
+	case status >= 400:
+		return abi.Failed
+	}
+	return ""
 }
 
 // crashes runs the case once for each call at which the process dies: what goes on from the tape must come to the same end.
@@ -243,9 +285,10 @@ func (r *runner) crashes(ctx context.Context, base *Result) []*Result {
 		replied, _ := r.world(a)
 		w := &remembering{replied, map[string]*hostcall.Answer{}}
 		var err error
-		if a.space, err = r.h.space(r.c); err != nil {
+		if a.space, err = r.h.spaces.open(r.c); err != nil {
 			return append(all, base.broken(err))
 		}
+		defer r.h.spaces.close(a.space)
 		died := &dying{Crash: Crash{When: when, At: n}}
 		a.log = died
 		if result := r.run(ctx, a, w); result.Verdict == Broken {
