@@ -21,3 +21,10 @@ func (h *Host) Instances() int {
 	}
 	return n
 }
+
+// Codes is how many compiled codes are in memory.
+func (h *Host) Codes() int {
+	h.store.mu.Lock()
+	defer h.store.mu.Unlock()
+	return len(h.store.codes)
+}

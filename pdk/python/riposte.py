@@ -136,6 +136,8 @@ class Response:
 
     def _retry_after(self) -> int:
         value = self.header("retry-after")
+        if not value:
+            return 0
         if value.isascii() and value.isdigit():
             return int(value) * 1000
         try:
@@ -363,9 +365,10 @@ def _fit(wanted, value, where: str):
     if dataclasses.is_dataclass(wanted) and isinstance(value, dict):
         hints, fields = typing.get_type_hints(wanted), {}
         for f in dataclasses.fields(wanted):
-            if f.name in value:
+            optional = f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING
+            if value.get(f.name) is not None or f.name in value and not optional:
                 fields[f.name] = _fit(hints[f.name], value[f.name], f"{where}.{f.name}")
-            elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+            elif not optional:
                 raise Fault("invalid", f"{f.name} is missing", where=where)
         return wanted(**fields)
     plain = origin or wanted
@@ -430,3 +433,4 @@ def attempt(function, parameters=None, settings: dict | None = None, stub: typin
 
 if _boot:
     _boot.ACT = _act
+    datetime.strptime("Thu, 01 Jan 1970 00:00:00 GMT", _HTTP_DATE)  # the first time takes long, and is over when an action begins

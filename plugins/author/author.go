@@ -154,10 +154,14 @@ func Build(ctx context.Context, dir string, o Options) (*Package, error) {
 		return nil, err
 	}
 	p, err := pack(made.Module, parts)
-	if err == nil {
-		p.Took = time.Since(began)
+	if err == nil && p.Engine() != "" {
+		err = check(ctx, p.Bundle)
 	}
-	return p, err
+	if err != nil {
+		return nil, err
+	}
+	p.Took = time.Since(began)
+	return p, nil
 }
 
 // Make compiles the plugin in a folder.

@@ -20,6 +20,8 @@ class Finder:
         for file, package in ((base + ".py", False), (base + "/__init__.py", True)):
             if isinstance(FILES.get(file), str):
                 return ModuleSpec(name, Finder, origin=file, is_package=package)
+        if any(file.startswith(base + "/") and file.endswith(".py") for file in FILES):
+            return ModuleSpec(name, Finder, is_package=True)
         return None
 
     @staticmethod
@@ -29,6 +31,8 @@ class Finder:
     @staticmethod
     def exec_module(module):
         file = module.__spec__.origin
+        if file is None:  # a folder without __init__.py
+            return
         module.__file__ = file
         exec(compile(FILES[file], file, "exec", dont_inherit=True), module.__dict__)
 
