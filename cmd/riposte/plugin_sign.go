@@ -231,6 +231,9 @@ func (f *inspection) table(w *tabwriter.Writer) {
 	default:
 		fmt.Fprintf(w, "signature\tby %s, key %s\n", s.Signer, s.Key)
 	}
+	if f.Engine != "" {
+		fmt.Fprintf(w, "engine\t%s, %s\n", m.Runtime, f.Engine)
+	}
 	fmt.Fprintf(w, "imports\t%s\n", orDash(strings.Join(f.Imports, ", ")))
 	var parts []string
 	for _, s := range f.Sections {

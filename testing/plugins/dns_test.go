@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/riposte-soar/riposte/host/bundle"
 	"github.com/riposte-soar/riposte/pdk/abi"
 	dnssim "github.com/riposte-soar/riposte/testing/lab/dns"
 )
@@ -30,8 +31,11 @@ func startDNS(t *testing.T) (*dnssim.Server, *connector) {
 	return s, connect(t, "dns", map[string]any{"server": s.Addr()})
 }
 
-func TestDNSReverse(t *testing.T) {
+func TestDNSReverse(t *testing.T) { inEach(t, "dns", testDNSReverse) }
+
+func testDNSReverse(t *testing.T, b *bundle.Bundle) {
 	_, c := startDNS(t)
+	c.bundle = b
 	for _, want := range []rdnsResult{
 		{"203.0.113.66", []string{"static-66.vps.example.com"}, true},
 		{"198.51.100.77", []string{"www.bank.example"}, false},
@@ -51,8 +55,11 @@ type forwarded struct {
 	Addresses []string
 }
 
-func TestDNSForward(t *testing.T) {
+func TestDNSForward(t *testing.T) { inEach(t, "dns", testDNSForward) }
+
+func testDNSForward(t *testing.T, b *bundle.Bundle) {
 	_, c := startDNS(t)
+	c.bundle = b
 	if got := must[forwarded](c, "forward", map[string]any{"name": "alias.example.com"}); !got.Exists || len(got.Records) != 2 || !slices.Equal(got.Addresses, []string{"203.0.113.66"}) {
 		t.Errorf("got %+v", got)
 	}
@@ -70,8 +77,11 @@ func TestDNSForward(t *testing.T) {
 	}
 }
 
-func TestDNSFaults(t *testing.T) {
+func TestDNSFaults(t *testing.T) { inEach(t, "dns", testDNSFaults) }
+
+func testDNSFaults(t *testing.T, b *bundle.Bundle) {
 	s, c := startDNS(t)
+	c.bundle = b
 	ip := map[string]any{"ip": "203.0.113.66"}
 	for _, test := range []struct {
 		kind dnssim.FaultKind
