@@ -23,6 +23,7 @@ type engine struct {
 	runtime wazero.Runtime
 	cache   wazero.CompilationCache
 	memory  int64
+	doors   []string // the modules that guests can import from
 	copies  bool // instances have ordinary memory, as on systems that cannot map an image
 }
 
@@ -89,6 +90,7 @@ func (e *engine) instantiateDoors(ctx context.Context) error {
 	if _, err := wasi_snapshot_preview1.Instantiate(guarded, e.runtime); err != nil {
 		return err
 	}
+	e.doors = []string{wasi_snapshot_preview1.ModuleName}
 	doors := map[string]func(door){abi.ModuleExtism: extismDoor, abi.ModuleMem: memoryDoor, meter.ImportModule: meterDoor}
 	for module, names := range abi.Functions() {
 		doors[module] = func(d door) {
@@ -104,6 +106,7 @@ func (e *engine) instantiateDoors(ctx context.Context) error {
 		if _, err := builder.Instantiate(ctx); err != nil {
 			return err
 		}
+		e.doors = append(e.doors, module)
 	}
 	return nil
 }

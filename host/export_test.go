@@ -1,5 +1,16 @@
 package host
 
+import "github.com/tetratelabs/wazero/api"
+
+// Doors are all functions that a guest can call, by module and name.
+func (h *Host) Doors() map[string]map[string]api.FunctionDefinition {
+	all := map[string]map[string]api.FunctionDefinition{}
+	for _, module := range h.store.engine.doors {
+		all[module] = h.store.engine.runtime.Module(module).ExportedFunctionDefinitions()
+	}
+	return all
+}
+
 // WithCopies makes a host whose instances have ordinary memory, as they do on systems that cannot map an image.
 func (o Options) WithCopies() Options {
 	o.copies = true
