@@ -24,7 +24,7 @@ type engine struct {
 	cache   wazero.CompilationCache
 	memory  int64
 	doors   []string // the modules that guests can import from
-	copies  bool // instances have ordinary memory, as on systems that cannot map an image
+	copies  bool     // instances have ordinary memory, as on systems that cannot map an image
 }
 
 func newEngine(o Options) (*engine, error) {
