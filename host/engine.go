@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -47,7 +48,9 @@ func (e *engine) close() error {
 }
 
 // EngineVersion names everything that a prepared module depends on beside the package. The same input takes the same fuel under the same version.
-func EngineVersion() string {
+func EngineVersion() string { return engineVersion() }
+
+var engineVersion = sync.OnceValue(func() string { // every tape begins with it
 	version := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, module := range info.Deps {
@@ -57,7 +60,7 @@ func EngineVersion() string {
 		}
 	}
 	return "images-" + version + "-" + strings.ReplaceAll(meter.Version, "/", "-")
-}
+})
 
 // function is the body of a host function: the parameters are on the stack, and results go there.
 type function func(ctx context.Context, g *guest, caller api.Module, stack []uint64)

@@ -230,6 +230,23 @@ func noWorkers(b *bundle.Bundle) *abi.Fault {
 	return abi.NewFault(abi.Refused, b.Name()+" must run in a process of its own, and this program starts none", "")
 }
 
+// Load brings the module of an installed package into memory, as a call of it would, so that the next call need not wait for that.
+func (h *Host) Load(ctx context.Context, b *bundle.Bundle) error {
+	if err := h.enter(); err != nil {
+		return err
+	}
+	defer h.active.Done()
+	if h.isolates(b) {
+		return nil // workers start when they are needed
+	}
+	m, err := h.store.acquire(ctx, b)
+	if err != nil {
+		return err
+	}
+	h.store.release(m)
+	return nil
+}
+
 // Loaded is the number of modules in memory.
 func (h *Host) Loaded() int { return h.store.loaded() }
 

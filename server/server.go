@@ -211,8 +211,9 @@ func (s *Server) listenSyslog() error {
 	return nil
 }
 
-// warm compiles the plugins that have a connector, so that no alarm waits for it.
+// warm compiles the plugins that have a connector, so that no alarm waits for it, and loads those that come first.
 func (s *Server) warm(ctx context.Context) {
+	defer s.loadAhead(ctx)
 	defer close(s.warmed)
 	done := map[string]bool{}
 	for _, c := range s.content.Connectors {

@@ -22,7 +22,7 @@ func (c *Call) HTTP(capability string) HTTP { return HTTP{c, capability} }
 // Do sends a request. Any status is a response; an error means that there was none.
 func (h HTTP) Do(request abi.HTTPRequest) (*Response, error) {
 	request.Capability = h.capability
-	value, err := askFor(h.call, "http.fetch", httpFetch, request, readResponse)
+	value, err := askFor(h.call, "http.fetch", httpFetch, writeRequest(request), readResponse)
 	if err != nil {
 		return nil, err
 	}

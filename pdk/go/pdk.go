@@ -142,25 +142,24 @@ func (c *Call) Now() time.Time { return c.Context.Now }
 // door is an import of the module: handle of a request in, handle of a reply out.
 type door func(request uint64) uint64
 
-// ask calls a host function.
-func ask[V any](c *Call, fn string, through door, request any) (V, error) {
-	return askFor(c, fn, through, request, func(raw []byte) (value V, err error) {
+// ask calls a host function. Each goes through its own import, so that a module imports only what its code can reach.
+func ask[V any](c *Call, fn string, through door, request any) (value V, err error) {
+	raw, err := json.Marshal(request)
+	if err != nil {
+		return value, Fail(abi.Invalid, fn+": the request cannot be written as JSON: "+err.Error(), "")
+	}
+	return askFor(c, fn, through, raw, func(raw []byte) (value V, err error) {
 		err = json.Unmarshal(raw, &value)
 		return value, err
 	})
 }
 
-// askFor is ask with a reader of the value. Each function goes through its own import, so that a module imports only what its code can reach.
-func askFor[V any](c *Call, fn string, through door, request any, read func([]byte) (V, error)) (V, error) {
-	var value V
-	raw, err := json.Marshal(request)
-	if err != nil {
-		return value, Fail(abi.Invalid, fn+": the request cannot be written as JSON: "+err.Error(), "")
-	}
+// askFor is ask for a request that is JSON already, with a reader of the value.
+func askFor[V any](c *Call, fn string, through door, request []byte, read func([]byte) (V, error)) (value V, err error) {
 	var reply abi.Reply
 	if c.answer != nil {
-		reply = c.answer(fn, raw)
-	} else if reply, err = readReply(exchange(through, raw)); err != nil {
+		reply = c.answer(fn, request)
+	} else if reply, err = readReply(exchange(through, request)); err != nil {
 		return value, Fail(abi.Internal, fn+": the reply of the host is not JSON: "+err.Error(), "")
 	}
 	if reply.Fault != nil {

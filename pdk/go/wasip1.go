@@ -67,7 +67,22 @@ func emitFinding(request uint64) uint64
 var warming bool
 
 //go:wasmexport riposte_warm
-func warm() { warming = !warming }
+func warm() {
+	if warming = !warming; warming {
+		runtime.GC() // what the start of the program has left
+		return
+	}
+	// A page for objects of each size is at hand now, with pointers and without, so that no call has to get one first.
+	for size := 8; size <= 1024; size += 8 {
+		plain, pointers = make([]byte, size), make([]*byte, size/8)
+	}
+	plain, pointers = nil, nil
+}
+
+var (
+	plain    []byte
+	pointers []*byte
+)
 
 func input() []byte { return take(inputOffset()) }
 

@@ -2,7 +2,10 @@ package pdk
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -237,6 +240,82 @@ func readResponse(raw []byte) (abi.HTTPResponse, error) {
 	response = abi.HTTPResponse{}
 	err := json.Unmarshal(raw, &response)
 	return response, err
+}
+
+// writeRequest is what encoding/json writes of a request.
+func writeRequest(r abi.HTTPRequest) []byte {
+	size := 128 + len(r.URL)
+	if r.Body != nil {
+		size += len(r.Body.Text)*9/8 + base64.StdEncoding.EncodedLen(len(r.Body.Base64))
+	}
+	b := appendText(append(make([]byte, 0, size), `{"capability":`...), r.Capability)
+	b = appendText(append(b, `,"method":`...), r.Method)
+	b = appendText(append(b, `,"url":`...), r.URL)
+	before := `,"headers":{`
+	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
+		b = append(appendText(append(b, before...), name), ':')
+		b, before = appendText(b, r.Headers[name]), ","
+	}
+	if len(r.Headers) > 0 {
+		b = append(b, '}')
+	}
+	if r.Body != nil {
+		b = append(b, `,"body":{`...)
+		if r.Body.Text != "" {
+			b = appendText(append(b, `"text":`...), r.Body.Text)
+		}
+		if len(r.Body.Base64) > 0 {
+			if r.Body.Text != "" {
+				b = append(b, ',')
+			}
+			b = append(base64.StdEncoding.AppendEncode(append(b, `"base64":"`...), r.Body.Base64), '"')
+		}
+		b = append(b, '}')
+	}
+	if r.Timeout != 0 {
+		b = strconv.AppendInt(append(b, `,"timeout_ms":`...), r.Timeout, 10)
+	}
+	return append(b, '}')
+}
+
+// appendText writes a string as encoding/json does.
+func appendText(b []byte, s string) []byte {
+	b = append(b, '"')
+	from := 0
+	for at := 0; at < len(s); {
+		c := s[at]
+		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&' {
+			at++
+			continue
+		}
+		size, escape := 1, ""
+		switch {
+		case c == '"':
+			escape = `\"`
+		case c == '\\':
+			escape = `\\`
+		case c < utf8.RuneSelf:
+			if i := strings.IndexByte("\b\f\n\r\t", c); i >= 0 {
+				escape = `\b\f\n\r\t`[2*i : 2*i+2]
+			} else {
+				escape = `\u00` + string("0123456789abcdef"[c>>4]) + string("0123456789abcdef"[c&15])
+			}
+		default:
+			var r rune
+			switch r, size = utf8.DecodeRuneInString(s[at:]); {
+			case r == utf8.RuneError && size == 1:
+				escape = `\ufffd`
+			case r == '\u2028' || r == '\u2029':
+				escape = `\u202` + string("89"[r-'\u2028'])
+			}
+		}
+		if escape != "" {
+			b = append(append(b, s[from:at]...), escape...)
+			from = at + size
+		}
+		at += size
+	}
+	return append(append(b, s[from:]...), '"')
 }
 
 // writeResult is the JSON of a result, whose output is JSON already.

@@ -122,3 +122,24 @@ func TestResultsAreWrittenAsEncodingJSONReadsThem(t *testing.T) {
 		}
 	}
 }
+
+func FuzzWriteRequest(f *testing.F) {
+	f.Add("api", "POST", "https://a.test/?q=<&>", "accept", "a \"b\" \\", "x-y", "\x00\x1f\b\f\n\r\t\x7f", "{\"k\":\"é\u2028\u2029\U0001f600\xff\xc3\"}", []byte{0, 255, 1}, int64(5))
+	f.Add("", "", "", "", "", "", "", "", []byte(nil), int64(0))
+	f.Fuzz(func(t *testing.T, capability, method, url, name, value, other, otherValue, body string, binary []byte, timeout int64) {
+		for _, r := range []abi.HTTPRequest{
+			{Capability: capability, Method: method, URL: url, Timeout: timeout},
+			{Capability: capability, Method: method, URL: url, Headers: map[string]string{name: value}, Body: &abi.Payload{Text: body}},
+			{Method: method, Headers: map[string]string{name: value, other: otherValue}, Body: &abi.Payload{Text: body, Base64: binary}},
+			{URL: url, Headers: map[string]string{}, Body: &abi.Payload{Base64: binary}},
+		} {
+			want, err := json.Marshal(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := writeRequest(r); string(got) != string(want) {
+				t.Errorf("%+v was written as\n%s\nand not\n%s", r, got, want)
+			}
+		}
+	})
+}

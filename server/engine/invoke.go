@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -202,17 +203,21 @@ type storedEntry struct {
 func (t *storeTape) Append(entry tape.Entry, durable bool) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, err := t.chain.Line(&entry); err != nil {
+	line, err := t.chain.Line(&entry)
+	if err != nil {
 		return err
 	}
-	var value bytes.Buffer
-	enc := json.NewEncoder(&value)
-	enc.SetEscapeHTML(false) // the guest must find each byte in a replay as it was
-	if err := enc.Encode(storedEntry{entry, entry.Blobs}); err != nil {
-		return err
+	// It is a storedEntry, with the line as it is: the guest must find each byte in a replay as it was.
+	value := slices.Concat([]byte(`{"entry":`), bytes.TrimSuffix(line, []byte("\n")))
+	if len(entry.Blobs) > 0 {
+		blobs, err := json.Marshal(entry.Blobs)
+		if err != nil {
+			return err
+		}
+		value = append(append(value, `,"blobs":`...), blobs...)
 	}
 	t.n++
-	op := journal.Op{Key: binary.BigEndian.AppendUint64(append([]byte(nil), t.prefix...), t.n), Value: value.Bytes()}
+	op := journal.Op{Key: binary.BigEndian.AppendUint64(append([]byte(nil), t.prefix...), t.n), Value: append(value, '}')}
 	if durable {
 		return journal.Commit(context.Background(), t.store, []journal.Op{op})
 	}
