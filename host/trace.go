@@ -59,7 +59,12 @@ func stackOf(err error, b *bundle.Bundle) []string {
 // afterPanic gives the index of the first frame that is not the machinery of Rust's panics, which all of them begin with.
 func afterPanic(names []string) int {
 	first := slices.IndexFunc(names, func(name string) bool { return strings.HasSuffix(name, "rust_begin_unwind") }) + 1
-	for first > 0 && first < len(names) && strings.Contains(names[first], "4core") { // the crate, in a mangled name
+	for first > 0 && first < len(names) {
+		name := names[first]
+		library := strings.HasPrefix(name, "core::") || strings.Contains(name, "4core") // which is how it is mangled
+		if !library || !strings.Contains(name, "panic") && !strings.Contains(name, "fail") {
+			break
+		}
 		first++
 	}
 	return first
@@ -74,11 +79,36 @@ func functionName(line string) string {
 	if at := strings.LastIndexByte(line, '('); at > 0 {
 		line = line[:at]
 	}
-	return strings.ToValidUTF8(line[:min(len(line), maxFrameName)], "")
+	return strings.ToValidUTF8(demangle(line[:min(len(line), maxFrameName)]), "")
+}
+
+// demangle reads a name in the older of Rust's manglings, "_ZN4main3run17h0123456789abcdefE", which is that of C++ but for the hash:
+// https://doc.rust-lang.org/rustc/symbol-mangling. Other names are as they are.
+func demangle(name string) string {
+	rest, ok := strings.CutPrefix(name, "_ZN")
+	var parts []string
+	for ok && !strings.HasPrefix(rest, "E") {
+		digits := len(rest) - len(strings.TrimLeft(rest, "0123456789"))
+		n, err := strconv.Atoi(rest[:digits])
+		if ok = err == nil && n > 0 && digits+n <= len(rest); ok {
+			parts, rest = append(parts, rest[digits:digits+n]), rest[digits+n:]
+		}
+	}
+	if !ok || len(parts) == 0 {
+		return name
+	}
+	if last := parts[len(parts)-1]; len(parts) > 1 && len(last) == 17 && last[0] == 'h' {
+		parts = parts[:len(parts)-1]
+	}
+	for i, part := range parts {
+		parts[i] = strings.TrimPrefix(strings.NewReplacer("$LT$", "<", "$GT$", ">", "$RF$", "&", "$BP$", "*", "$C$", ",", "$LP$", "(", "$RP$", ")",
+			"$u20$", " ", "$u5b$", "[", "$u5d$", "]", "$u7b$", "{", "$u7d$", "}", "..", "::").Replace(part), "_")
+	}
+	return strings.Join(parts, "::")
 }
 
 // frames are the lines of a function and of what was inlined into it. The linker's name of it says more than that in the source, unless it
-// is mangled.
+// is still mangled.
 func frames(name string, places []meter.Place) []string {
 	if len(places) == 0 {
 		return []string{name}
@@ -86,7 +116,7 @@ func frames(name string, places []meter.Place) []string {
 	var lines []string
 	for i, p := range places {
 		function := p.Function
-		if i == len(places)-1 && !strings.HasPrefix(name, "_Z") && !strings.HasPrefix(name, "_R") && !strings.HasPrefix(name, "$") {
+		if i == len(places)-1 && !strings.HasPrefix(name, "_ZN") && !strings.HasPrefix(name, "_R") && !strings.HasPrefix(name, "$") {
 			function = name
 		}
 		where := fmt.Sprintf("%s:%d", p.File, p.Line)

@@ -25,7 +25,8 @@ func TestCrashesTellWhere(t *testing.T) {
 			"inlined_b (main.zig:10:5)", "inlined_a (main.zig:6:5)", "main.main (main.zig:2:5)"},
 		"zig-cc": {"a (internal/testing/dwarftestdata/testdata/zig-cc/main.c:7:18)",
 			"__original_main (internal/testing/dwarftestdata/testdata/zig-cc/main.c:11:3)", "_start", "_start.command_export"},
-		"rust": {"b (main.rs:12:5)", "a (main.rs:7:5)", "main (main.rs:2:5)"},
+		"rust": {"b (main.rs:12:5)", "a (main.rs:7:5)", "main::main (main.rs:2:5)", "core::ops::function::FnOnce::call_once (/Users/anuraag/" +
+			".rustup/toolchains/stable-aarch64-apple-darwin/lib/rustlib/src/rust/library/core/src/ops/function.rs:250:5)"},
 	} {
 		t.Run(language, func(t *testing.T) {
 			b := install(t, h, pack(t, trapping(t, language), abi.Manifest{Plugin: language, Version: "1.0.0", Title: language, Actions: act}))
