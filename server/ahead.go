@@ -16,7 +16,7 @@ const loadedAhead = 2
 func (s *Server) loadAhead(ctx context.Context) {
 	for _, name := range firstPlugins(s.content, loadedAhead) {
 		b := s.content.Plugins[name]
-		if b == nil || s.installed.held[b.Digest] != nil {
+		if b == nil || s.installed.set.Held[b.Digest] != nil {
 			continue
 		}
 		if ctx.Err() != nil || s.host.Load(ctx, b) != nil {
