@@ -47,6 +47,7 @@ type device struct {
 // write takes what the guest writes, and does what each whole line asks for.
 func (d *device) write(p []byte) {
 	for len(p) > 0 {
+		heed(d.guest.ctx)
 		part, rest, whole := bytes.Cut(p, []byte("\n"))
 		p = rest
 		if most := min(maxLine, d.guest.limits.memory); int64(len(d.line)+len(part)) > most {

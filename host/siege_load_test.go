@@ -2,7 +2,9 @@ package host_test
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +39,7 @@ func refusedShapes() map[string][]byte {
 		"an import for an action":            {imports: []hostImport{fromExtism("alloc", vI64, vI64)}, passed: "act"},
 		"an import that is not there":        {imports: []hostImport{{abi.ModuleMem, "poke", vI64, vI64}}, actions: act},
 		"an import that it does not require": {imports: []hostImport{{"riposte:http/v1", "fetch", vI64, vI64}}, actions: act},
+		"an import of another type":          {imports: []hostImport{{abi.ModuleMem, "read", vI32, vI32}}, actions: act},
 		"imports of the meter":               {imports: []hostImport{{meter.ImportModule, meter.ImportRefill, vI64, vI64}}, actions: act},
 		"exports of the meter":               {actions: append(act[:1:1], action{meter.GlobalFuel, i32const(0)})},
 		"1,001 imports":                      {imports: make([]hostImport, 1001), actions: act},
@@ -138,4 +141,68 @@ func TestSiegeOfTheLoader(t *testing.T) {
 	}
 	w.once(t, 1)
 	t.Logf("%d shapes refused %d times each; memory grew by %d MiB at most", len(refused), *siegeTimes, most>>20)
+}
+
+// heavyShapes are packages that are in order, and hard to load or to begin.
+func heavyShapes() map[string]assembly {
+	act := action{"act", i32const(0)}
+	loop := []byte{opLoop, 0x40, opBr, 0, opEnd}
+	exports := make([]action, 15_000)
+	for n := range exports {
+		exports[n] = action{fmt.Sprint("_", n), i32const(0)}
+	}
+	elements := join(uvar(150_000), repeat(join([]byte{0, opI32Const, 0, opEnd}, uvar(1), []byte{0}), 150_000))
+	branch := join([]byte{opBlock, 0x40}, i32const(12345), []byte{opBrTable}, uvar(1_000_000), repeat([]byte{0}, 1_000_001), []byte{opEnd}, i32const(0))
+	return map[string]assembly{
+		"an initialisation without end": {actions: []action{act, {"_initialize", join(loop, i32const(0))}}},
+		"a start function without end":  {actions: []action{act, {"", loop}}, plain: true, start: 2},
+		"a start function that traps":   {actions: []action{act, {"", []byte{opUnreachable}}}, plain: true, start: 2},
+		"a start function that grows":   {actions: []action{act, {"", join(i32const(200), []byte{0x40, 0}, drop)}}, plain: true, start: 2},
+		"199,000 functions":             {actions: append([]action{act}, slices.Repeat([]action{{"", i32const(0)}}, 198_999)...)},
+		"15,000 exports":                {actions: append([]action{act}, exports...)},
+		"15 MiB of data":                {actions: []action{act}, pages: 250, data: strings.Repeat("x", 15<<20)},
+		"150,000 data segments":         {actions: []action{act}, tail: section(11, uvar(150_000), repeat([]byte{0, opI32Const, 0, opEnd, 1, 'x'}, 150_000))},
+		"data beyond the memory":        {actions: []action{act}, data: strings.Repeat("x", 1<<20)},
+		"150,000 element segments":      {actions: []action{act}, table: 10, segments: elements},
+		"a custom section of 40 MiB":    {actions: []action{act}, tail: custom("x", make([]byte, 40<<20))},
+		"br_table of a million targets": {actions: []action{{"act", branch}}},
+		"100,000 nested blocks":         {actions: []action{{"act", join(repeat([]byte{opBlock, 0x40}, 100_000), repeat([]byte{opEnd}, 100_000), i32const(0))}}},
+		"5,000 nested loops":            {actions: []action{{"act", join(repeat([]byte{opLoop, 0x40}, 5000), repeat([]byte{opEnd}, 5000), i32const(0))}}},
+	}
+}
+
+// TestSiegeByHeavyPackages installs packages that take long to compile or to begin, in workers as a server does. Each is installed in the time that
+// there is for it, and then runs and is stopped like any other, or is refused; this process takes no memory for it either way.
+func TestSiegeByHeavyPackages(t *testing.T) {
+	const patience = 2 * time.Second
+	h := newHost(t, host.Options{Memory: siegeMemory, CacheDir: t.TempDir(), Worker: host.Self(), WorkerMemory: 512 << 20, InstallTimeout: patience})
+	stop := newWork(t, newHost(t, host.Options{})).beside(t)
+	defer stop()
+	heavy := heavyShapes()
+	for _, name := range slices.Sorted(maps.Keys(heavy)) {
+		b, err := bundle.Open(manifested(heavy[name].module(), plainManifest))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		began := time.Now()
+		err = h.Install(t.Context(), b)
+		took := time.Since(began)
+		if took > patience+siegeTooLate {
+			t.Errorf("%s: installed after %v", name, took)
+		}
+		if err != nil {
+			if kind := abi.AsFault(err).Kind; kind != abi.Limit {
+				t.Errorf("%s: %v", name, err)
+			}
+			t.Logf("%-30s refused after %v: %.150v", name, took, err)
+			continue
+		}
+		var longest time.Duration
+		for n := range *siegeTimes {
+			s := shape{name: name, in: host.Invocation{Bundle: b, Action: "act", Timeout: *siegeDeadline}, ends: []abi.Kind{"", abi.Trap, abi.Limit}}
+			longest = max(longest, s.turn(t, h, n))
+		}
+		t.Logf("%-30s installed after %v, ended at the latest after %v", name, took, longest)
+	}
 }

@@ -21,6 +21,7 @@ type assembly struct {
 	bare     bool   // there is no memory
 	table    uint64 // elements
 	elements []byte // functions that the table begins with
+	segments []byte // or the whole content of the element section
 	start    int    // start function, counted from 1
 	plain    bool   // the last action has the type () -> ()
 	passed   string // an export that is the first import
@@ -112,6 +113,9 @@ func (a assembly) module() []byte {
 	}
 	if len(a.elements) > 0 {
 		section(9, 1, join([]byte{0, opI32Const, 0, opEnd}, vec(string(a.elements))))
+	}
+	if a.segments != nil {
+		add(&out, []byte{9}, vec(string(a.segments)))
 	}
 	segments := 0
 	if a.data != "" {
