@@ -39,3 +39,13 @@ func (h *Host) Codes() int {
 	defer h.store.mu.Unlock()
 	return len(h.store.codes)
 }
+
+// WorkerIDs are the numbers of the idle worker processes.
+func (h *Host) WorkerIDs() (list []int) {
+	h.workers.mu.Lock()
+	defer h.workers.mu.Unlock()
+	for _, s := range h.workers.idle {
+		list = append(list, s.ID())
+	}
+	return list
+}

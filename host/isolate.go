@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -58,9 +59,9 @@ func newWorkers(o Options) *workers {
 	return w
 }
 
-// cache is the folder of an isolated package.
+// cache is the folder of an isolated package, or of the engine of one that is made of scripts: that is ours, and what it is compiled to may be shared.
 func (w *workers) cache(b *bundle.Bundle) string {
-	return filepath.Join(w.o.CacheDir, "isolated", strings.TrimPrefix(b.Digest, "sha256:"))
+	return filepath.Join(w.o.CacheDir, "isolated", strings.TrimPrefix(cmp.Or(b.Engine(), b.Digest), "sha256:"))
 }
 
 // store is where an isolated package is installed; nothing is loaded from there in this process.

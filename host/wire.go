@@ -25,7 +25,7 @@ const (
 	frameTask               // its input is the body
 	frameReply              // to a call; the head is the time that all calls took
 
-	frameDone  // the order was carried out, or the head has the fault; the head may tell the length of the code, which the body begins with
+	frameDone  // the order was carried out, or the head has the faults; the head may tell the length of the code, which the body begins with
 	frameCall  // the head names the function, the body is the request
 	frameEnded // what the guest left; its output is the body
 )
@@ -48,8 +48,8 @@ type orderHead struct {
 
 // doneHead is the head of frameDone.
 type doneHead struct {
-	Fault *abi.Fault `json:"fault,omitempty"`
-	Code  int        `json:"code,omitempty"` // bytes
+	Faults []abi.Fault `json:"faults,omitempty"`
+	Code   int         `json:"code,omitempty"` // bytes
 }
 
 // taskHead is the head of frameTask. Settings are as they are, since a guest of Extism sees each byte.
@@ -141,8 +141,12 @@ func made(f worker.Frame) (*madeModule, error) {
 	switch {
 	case f.Kind != frameDone || err != nil:
 		return nil, protocol("frame of kind %d, %v", f.Kind, err)
-	case head.Fault != nil:
-		return nil, tidy(head.Fault)
+	case len(head.Faults) > 0:
+		var all []error
+		for n := range head.Faults {
+			all = append(all, tidy(&head.Faults[n]))
+		}
+		return nil, errors.Join(all...)
 	case head.Code < 0 || head.Code > len(f.Body):
 		return nil, protocol("%d bytes of code in a body of %d", head.Code, len(f.Body))
 	}

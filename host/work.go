@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/riposte-soar/riposte/host/bundle"
@@ -58,8 +59,13 @@ func work(p *worker.Pipe) error {
 // done says how an order went.
 func done(p *worker.Pipe, err error, m madeModule) error {
 	head := doneHead{Code: len(m.code)}
-	if err != nil {
-		head.Fault = abi.AsFault(err)
+	var several interface{ Unwrap() []error }
+	if errors.As(err, &several) {
+		for _, one := range several.Unwrap() {
+			head.Faults = append(head.Faults, *abi.AsFault(one))
+		}
+	} else if err != nil {
+		head.Faults = []abi.Fault{*abi.AsFault(err)}
 	}
 	f, err := frame(frameDone, 0, head, append(m.code, m.image...))
 	if err != nil {
@@ -96,6 +102,7 @@ func (o Options) loadHere(file []byte) (*loadedModule, *bundle.Bundle, error) {
 		return nil, nil, err
 	}
 	m, err := newModuleStore(o, e).acquire(context.Background(), b)
+	debug.FreeOSMemory() // what loading took, three times what stays
 	return m, b, errors.Join(err, worker.Seal())
 }
 

@@ -33,7 +33,7 @@ type bench struct {
 	folder   string
 	services *hostcall.Services
 	host     *host.Host
-	second   *host.Host // another process, as it were, which finds what the first has compiled
+	second   *host.Host // runs every plugin in a process of its own, where all must be the same
 
 	mu      sync.Mutex
 	bundles map[string]*bundle.Bundle
@@ -42,6 +42,7 @@ type bench struct {
 var shared *bench
 
 func TestMain(m *testing.M) {
+	host.WorkerMain()
 	code, err := runAll(m)
 	if err == nil && code == 0 {
 		err = goleak.Find()
@@ -65,10 +66,13 @@ func runAll(m *testing.M) (code int, err error) {
 		Secrets: vault{},
 	})
 	defer shared.services.Close()
-	for _, h := range []**host.Host{&shared.host, &shared.second} {
-		if *h, err = host.New(host.Options{CacheDir: filepath.Join(folder, "cache"), Services: shared.services, Timeout: 2 * time.Minute}); err != nil {
-			return 0, err
-		}
+	o := host.Options{CacheDir: filepath.Join(folder, "cache"), Services: shared.services, Timeout: 2 * time.Minute, Worker: host.Self()}
+	if shared.host, err = host.New(o); err != nil {
+		return 0, err
+	}
+	o.Isolate = func(*bundle.Bundle) bool { return true }
+	if shared.second, err = host.New(o); err != nil {
+		return 0, err
 	}
 	code = m.Run()
 	return code, errors.Join(shared.host.Close(), shared.second.Close())
@@ -104,8 +108,10 @@ func (b *bench) plugin(t *testing.T, name string) *bundle.Bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.host.Install(t.Context(), made); err != nil {
-		t.Fatal(err)
+	for _, h := range []*host.Host{b.host, b.second} {
+		if err := h.Install(t.Context(), made); err != nil {
+			t.Fatal(err)
+		}
 	}
 	b.bundles[name] = made
 	return made
@@ -172,7 +178,7 @@ func (c *connector) replays(entries []tape.Entry, was host.Outcome) {
 		return
 	}
 	replay := tape.NewReplay(entries, tape.Exact)
-	again, err := shared.host.Run(c.t.Context(), host.Invocation{Bundle: c.bundle, Tape: replay})
+	again, err := shared.second.Run(c.t.Context(), host.Invocation{Bundle: c.bundle, Tape: replay})
 	if err != nil {
 		c.t.Fatal(err)
 	}
