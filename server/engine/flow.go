@@ -120,17 +120,16 @@ func (p *planner) proceedCall(x *execution, s scope, st *runbook.Step, state *in
 	}
 }
 
-// proceedParallel begins all of the steps at once, and waits for each: a failure of one does not stop the others.
+// proceedParallel begins all of the steps at once, and waits for each: once the parallel has begun, no failure keeps one of them from beginning.
 func (p *planner) proceedParallel(x *execution, s scope, st *runbook.Step, state *incident.Step) {
 	var failed *incident.Step
-	ended, cut := true, false
-	mayStart := !s.stop && !x.run.Cancel
+	ended := true
 	for _, child := range st.Parallel {
 		path := s.prefix + child.ID
-		p.step(x, s, child, path, mayStart)
+		p.step(x, s, child, path, !x.run.Cancel)
 		switch c := x.run.Steps[path]; {
 		case c == nil:
-			ended, cut = ended && !mayStart, true
+			ended = ended && x.run.Cancel
 		case !c.Status.Ended():
 			ended = false
 		case c.Status != incident.Succeeded && c.Status != incident.Skipped && child.OnError != runbook.OnErrorContinue && failed == nil:
@@ -139,7 +138,7 @@ func (p *planner) proceedParallel(x *execution, s scope, st *runbook.Step, state
 	}
 	switch {
 	case !ended:
-	case x.run.Cancel || cut && failed == nil:
+	case x.run.Cancel:
 		p.done(x, state.Path, incident.StepFinished{Status: incident.Cancelled})
 	case failed != nil:
 		fault := *stepFault(failed)

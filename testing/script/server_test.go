@@ -113,10 +113,14 @@ func (s *server) kill() {
 	s.transport.CloseIdleConnections()
 }
 
-// stop asks the server to end, as a service manager does, and expects that it ends well.
+// stop replays what the server has done, asks it to end, as a service manager does, and expects that it ends well.
 func (s *server) stop() error {
-	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	defer s.transport.CloseIdleConnections()
+	if err := s.replays(); err != nil {
+		s.kill()
+		return err
+	}
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-s.exited:
 	case <-time.After(patience):
