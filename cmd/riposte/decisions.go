@@ -127,10 +127,20 @@ func tapeCommand(c *client) *cobra.Command {
 					switch {
 					case e.Call != nil:
 						fmt.Fprintf(w, "%d\t%s\t%s %s\t%s\t\t%s\n", e.Seq, e.Kind, e.Call.Function, e.Call.Summary, e.Call.Effect, e.Call.Key)
+					case e.Outcome != nil:
+						fmt.Fprintf(w, "\t%s\t%s\t\t\t\n", e.Kind, outcomeText(e.Outcome))
 					case e.Header == nil:
 						fmt.Fprintf(w, "%d\t%s\t\t\t%s\t\n", e.Seq, e.Kind, e.Duration.Round(1000))
 					}
 				}
 			})
 		}}
+}
+
+func outcomeText(o *tape.Outcome) string {
+	text := o.Output
+	if o.Fault != nil {
+		text = fmt.Sprintf("%s: %s", o.Fault.Kind, o.Fault.Message)
+	}
+	return fmt.Sprintf("%s after %d instructions", text, o.Fuel)
 }

@@ -66,7 +66,11 @@ func runWords(h incident.Head) string {
 	for i, r := range h.Runs {
 		words[i] = string(r.Status)
 	}
-	return strings.Join(slices.Compact(words), ",")
+	words = slices.Compact(words)
+	if h.InDoubt > 0 {
+		words = append(words, fmt.Sprintf("%d in doubt", h.InDoubt))
+	}
+	return strings.Join(words, ",")
 }
 
 func showIncident(w *tabwriter.Writer, in *incident.Incident) {

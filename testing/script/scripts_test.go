@@ -33,7 +33,8 @@ import (
 //	[!] timeline ID REGEXP…      wait until facts of an incident match, one after the other; with ! say that none does
 //	lab …                        look at the simulated vendors, or make them fail, see lab_test.go
 //
-// Every wait is for an event, and bounded.
+// $DIST is the folder of the plugins that we ship. A server that ends well has replayed all that it did, see replays. Every wait is for an event,
+// and bounded.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                filepath.Join("testdata"),
@@ -112,6 +113,11 @@ func setup(env *testscript.Env) error {
 	env.Setenv("XDG_CACHE_HOME", cache)
 	env.Setenv("PATH", filepath.Dir(*binary)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	env.Setenv("USER", "script")
+	dist, err := filepath.Abs(filepath.Join("..", "..", "plugins", "dist"))
+	if err != nil {
+		return err
+	}
+	env.Setenv("DIST", dist)
 	return overlay(filepath.Join(env.WorkDir, "content"), l)
 }
 
