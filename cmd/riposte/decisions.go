@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/riposte-soar/riposte/host/tape"
 	"github.com/riposte-soar/riposte/server/api"
 	"github.com/riposte-soar/riposte/server/incident"
 )
@@ -112,35 +111,4 @@ func containmentCommand(c *client) *cobra.Command {
 	}}
 	cmd.AddCommand(ls, release)
 	return cmd
-}
-
-func tapeCommand(c *client) *cobra.Command {
-	return &cobra.Command{Use: "tape INVOCATION", Short: "Show what an invocation asked of the host, and what it was answered", Args: exactly(1, "an invocation, such as RUN-000001-1:first/block#1; riposte run show -o json names them"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var list []tape.Entry
-			if err := c.get(cmd.Context(), "/tapes/"+url.PathEscape(args[0]), nil, &list); err != nil {
-				return err
-			}
-			return c.show(list, func(w *tabwriter.Writer) {
-				fmt.Fprintln(w, "SEQ\tKIND\tCALL\tEFFECT\tTOOK\tKEY")
-				for _, e := range list {
-					switch {
-					case e.Call != nil:
-						fmt.Fprintf(w, "%d\t%s\t%s %s\t%s\t\t%s\n", e.Seq, e.Kind, e.Call.Function, e.Call.Summary, e.Call.Effect, e.Call.Key)
-					case e.Outcome != nil:
-						fmt.Fprintf(w, "\t%s\t%s\t\t\t\n", e.Kind, outcomeText(e.Outcome))
-					case e.Header == nil:
-						fmt.Fprintf(w, "%d\t%s\t\t\t%s\t\n", e.Seq, e.Kind, e.Duration.Round(1000))
-					}
-				}
-			})
-		}}
-}
-
-func outcomeText(o *tape.Outcome) string {
-	text := o.Output
-	if o.Fault != nil {
-		text = fmt.Sprintf("%s: %s", o.Fault.Kind, o.Fault.Message)
-	}
-	return fmt.Sprintf("%s after %d instructions", text, o.Fuel)
 }

@@ -193,6 +193,7 @@ func TestWriteKey(t *testing.T) {
 // What Parse takes is written again byte for byte.
 func FuzzParse(f *testing.F) {
 	f.Add(lines(f, sample()))
+	f.Add(lines(f, ended(calls("a", "!b", "c"), Outcome{Fault: abi.NewFault(abi.Failed, "no", "why"), Logs: Digest(nil), Fuel: 7})))
 	f.Add([]byte("{\"prev\":\"\",\"kind\":\"header\",\"header\":{}}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		entries, err := Parse(bytes.NewReader(data), nil)
