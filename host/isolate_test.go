@@ -64,14 +64,14 @@ func TestAWorkerChangesNothing(t *testing.T) {
 		list = append(list, host.Invocation{ID: "inv-1", Key: "key-1", Bundle: b, Action: action, Parameters: json.RawMessage(parameters),
 			Settings: json.RawMessage(settings), Grant: grant, Now: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), Timeout: 20 * time.Second})
 	}
-	both := func(name string) *bundle.Bundle {
-		install(t, here, built[name])
-		return install(t, there, built[name])
+	both := func(file []byte) *bundle.Bundle {
+		install(t, here, file)
+		return install(t, there, file)
 	}
-	webhook, trial := both("webhook"), both("trial")
+	webhook, trial := both(built["webhook"]), both(built["trial"])
 	add(webhook, "post", `{"body":{"a":"<b>"},"path":"in","method":"PUT"}`, `{"url":"`+server.URL+`/hook","signed":true,"token":{"secret":"env:TOKEN"}}`, capability.Grant{"signed-target": {}})
 	add(webhook, "post", `{"body":1}`, `{"url":"`+server.URL+`/"}`, nil)
-	add(both("plain"), "run", `{"name":"you","list":[1,2,3]}`, `{ "greeting" : "Hello" }`, nil)
+	add(both(built["plain"]), "run", `{"name":"you","list":[1,2,3]}`, `{ "greeting" : "Hello" }`, nil)
 	api := capability.Grant{"api": {}, "keep": {}}
 	settings := `{"url":"` + server.URL + `","token":{"secret":"env:TOKEN"}}`
 	for _, action := range []string{"settings", "crash", "exit", "deny", "recurse", "devour", "flood", "chatter", "shout", "observe", "lie", "count", "remember", "find"} {
@@ -83,10 +83,18 @@ func TestAWorkerChangesNothing(t *testing.T) {
 	add(trial, "fetch", `{"url":"http://192.0.2.1/","times":1}`, settings, api)
 	add(trial, "doze", "", settings, api)
 	for _, name := range []string{"trap", "recursion", "write from nowhere", "output twice", "output of 4 MiB"} {
-		file := assembledShapes("")[name].module.pack(t)
-		install(t, here, file)
-		add(install(t, there, file), "act", "", "", nil)
+		add(both(assembledShapes("")[name].module.pack(t)), "act", "", "", nil)
 	}
+	file, err := command()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := both(file)
+	for _, action := range []string{"fetch", "look", "deny", "crash", "late", "open", "wait", "count"} {
+		add(program, action, "", settings, capability.Grant{"site": {}})
+	}
+	add(both(pack(t, trapping(t, "tinygo"), abi.Manifest{Plugin: "tinygo", Version: "1.0.0", Title: "With lines",
+		Actions: map[string]abi.Action{"act": {Kind: abi.Enrich, Title: "Crash", Effect: abi.Pure}}})), "act", "", "", nil)
 	for _, in := range list {
 		t.Run(in.Bundle.Manifest.Plugin+" "+in.Action, func(t *testing.T) {
 			var outs []host.Outcome
