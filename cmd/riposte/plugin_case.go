@@ -254,6 +254,9 @@ func (c *client) test(cmd *cobra.Command, h *harness.Harness, f *testFlags, m ha
 		}
 		report.Join(more)
 	}
+	if f.pattern != "" {
+		report.Untested, report.Unused = nil, nil // the others may call and need it
+	}
 	if len(modes) > 1 {
 		report.Mode = strings.TrimSpace("each " + cmp.Or(strings.Replace(f.crash, "all", "crash", 1), strings.Replace(f.fault, "all", "fault", 1)))
 	}

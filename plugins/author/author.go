@@ -5,7 +5,9 @@ package author
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -211,6 +213,9 @@ func pack(module []byte, parts bundle.Parts) (*Package, error) {
 // ReadManifest reads plugin.yaml, as JSON and decoded.
 func ReadManifest(file string) ([]byte, *abi.Manifest, error) {
 	text, err := ReadBounded(file, bundle.MaxManifest)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, abi.NewFault(abi.NotFound, "there is no "+file, "run this in a plugin's folder, or name one; riposte plugin new makes one")
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -78,6 +78,9 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 			t.Errorf("the name %q gave %v", name, err)
 		}
 	}
+	if _, err := author.Build(t.Context(), t.TempDir(), author.Options{}); err == nil || abi.AsFault(err).Kind != abi.NotFound || !strings.Contains(err.Error(), "riposte plugin new") {
+		t.Errorf("a folder without a plugin gave %v", err)
+	}
 	if _, err := author.Find("cobol"); err == nil || !strings.Contains(err.Error(), "go") {
 		t.Errorf("an unknown language gave %v", err)
 	}

@@ -165,7 +165,9 @@ func (h *Harness) Run(ctx context.Context, b *bundle.Bundle, cases []*Case, m Mo
 	wg.Wait()
 	report.Results = slices.Concat(all...)
 	report.Took = time.Since(began)
-	report.cover(b)
+	if m.Fault == nil && m.Crash == nil && !m.Contract {
+		report.cover(b)
+	}
 	return report, ctx.Err()
 }
 
