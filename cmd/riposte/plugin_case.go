@@ -29,6 +29,7 @@ import (
 // workbench is a plugin's folder, and how its calls go out.
 type workbench struct {
 	dir      string
+	quick    bool // build soon rather than well
 	module   string
 	settings string
 	allow    []string
@@ -45,7 +46,7 @@ func (w *workbench) plugin(ctx context.Context, said io.Writer) (*bundle.Bundle,
 	if w.module != "" {
 		return bundle.OpenFile(w.module)
 	}
-	p, err := author.Build(ctx, w.dir, author.Options{Bare: true, Say: func(what string) { fmt.Fprintln(said, what) }})
+	p, err := author.Build(ctx, w.dir, author.Options{Bare: true, Quick: w.quick, Say: func(what string) { fmt.Fprintln(said, what) }})
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +142,7 @@ func testCommand(c *client) *cobra.Command {
 			if !f.watch {
 				return c.test(cmd, h, &f, m)
 			}
+			f.quick = true
 			return c.testAgain(cmd, h, &f, m)
 		}}
 	f.flags(cmd)
@@ -153,7 +155,7 @@ func testCommand(c *client) *cobra.Command {
 	flags.StringVar(&f.crash, "crash", "", "let the process die at each call, and go on from its tape: begin, end or all; begin@N is call N only")
 	flags.BoolVar(&f.contract, "contract", false, "take each containment through its life, out in the world: place, probe, place again, remove, probe")
 	flags.IntVar(&f.parallel, "parallel", 0, "cases at once (default: one for each processor)")
-	flags.BoolVar(&f.watch, "watch", false, "build and run again whenever a file changes")
+	flags.BoolVar(&f.watch, "watch", false, "build (soon rather than well) and run again whenever a file changes")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show input, output, calls and logs of every case")
 	flags.StringVar(&f.html, "html", "", "write a report to this file, as one page")
 	flags.StringVar(&f.markdown, "markdown", "", "write a report to this file, in Markdown")

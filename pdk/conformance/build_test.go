@@ -73,7 +73,7 @@ func build(t *testing.T, l author.Language) *bundle.Bundle {
 
 func compile(t *testing.T, l author.Language, folder string, head *abi.Manifest) *author.Made {
 	t.Helper()
-	made, err := l.Make(t.Context(), folder, head, nil)
+	made, err := l.Make(t.Context(), folder, head, author.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,6 +99,8 @@ type Project struct {
 	Manifest abi.Manifest
 	// Scratch is an empty folder that is gone after the build.
 	Scratch string
+	// Quick asks for a module soon rather than for a small or a fast one, where the compiler knows the difference.
+	Quick bool
 	// Say tells the author what is going on; it is for what takes long.
 	Say func(what string)
 }
@@ -125,6 +127,8 @@ type Package struct {
 type Options struct {
 	// Say is called with what is going on, if it is set.
 	Say func(what string)
+	// Quick is for a module that is tried out while it is written: it is there soon, but larger and slower, and its instructions are others.
+	Quick bool
 	// Bare leaves assets and bill of materials out.
 	Bare bool
 }
@@ -140,7 +144,7 @@ func Build(ctx context.Context, dir string, o Options) (*Package, error) {
 	if err != nil {
 		return nil, err
 	}
-	made, err := l.Make(ctx, dir, head, o.Say)
+	made, err := l.Make(ctx, dir, head, o)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +171,7 @@ func Build(ctx context.Context, dir string, o Options) (*Package, error) {
 }
 
 // Make compiles the plugin in a folder.
-func (l Language) Make(ctx context.Context, dir string, head *abi.Manifest, say func(what string)) (*Made, error) {
+func (l Language) Make(ctx context.Context, dir string, head *abi.Manifest, o Options) (*Made, error) {
 	if err := l.Missing(); err != nil {
 		return nil, err
 	}
@@ -176,10 +180,10 @@ func (l Language) Make(ctx context.Context, dir string, head *abi.Manifest, say 
 		return nil, err
 	}
 	defer os.RemoveAll(scratch)
-	if say == nil {
-		say = func(string) {}
+	if o.Say == nil {
+		o.Say = func(string) {}
 	}
-	return l.Compile(ctx, &Project{Dir: dir, Manifest: *head, Scratch: scratch, Say: say})
+	return l.Compile(ctx, &Project{Dir: dir, Manifest: *head, Scratch: scratch, Quick: o.Quick, Say: o.Say})
 }
 
 // Pack packs a module that was compiled by other means, with the manifest in a file, and checks the package. Parts of it that are missing are

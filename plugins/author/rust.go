@@ -84,6 +84,9 @@ func compileRust(ctx context.Context, p *Project) (*Made, error) {
 		flags = append(flags, "--remap-path-prefix="+folder+"=crates")
 	}
 	env := append(tools.env, "CARGO_ENCODED_RUSTFLAGS="+strings.Join(flags, "\x1f"))
+	if p.Quick { // a fifth of a second instead of three, for the crate alone
+		env = append(env, "CARGO_PROFILE_RELEASE_LTO=off", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16", "CARGO_PROFILE_RELEASE_INCREMENTAL=true", "CARGO_PROFILE_RELEASE_OPT_LEVEL=1")
+	}
 	said, err := p.Output(ctx, env, tools.cargo, "build", "--release", "--offline", "--target", rustTarget, "--message-format=json-render-diagnostics")
 	if err != nil {
 		return nil, err

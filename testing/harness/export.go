@@ -30,7 +30,7 @@ func WriteMarkdown(w io.Writer, r *Report) error {
 	if r.Mode != "" {
 		s.printf("Mode: %s. ", r.Mode)
 	}
-	s.printf("Took %s; package `%s`.\n\n| | case | action | calls | instructions | memory | time |\n|---|---|---|--:|--:|--:|--:|\n", shortly(r.Took), r.Digest)
+	s.printf("They ran %s; package `%s`.\n\n| | case | action | calls | instructions | memory | time |\n|---|---|---|--:|--:|--:|--:|\n", shortly(r.Ran()), r.Digest)
 	for _, one := range r.Results {
 		mark := map[Verdict]string{Passed: "✅", Failed: "❌", Broken: "⚠️"}[one.Verdict]
 		s.printf("| %s | %s: %s | `%s` | %d | %d | %s | %s |\n", mark, cell(one.Name()), cell(one.Title), one.Action, len(one.Calls), one.Fuel, size(one.Memory), shortly(one.Wall))

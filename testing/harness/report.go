@@ -114,6 +114,9 @@ func (r *Report) Count(v Verdict) (n int) {
 	return n
 }
 
+// Ran is how long the cases took, without what came before them.
+func (r *Report) Ran() time.Duration { return r.Took - r.Setup }
+
 // OK says that all cases passed.
 func (r *Report) OK() bool { return r.Count(Passed) == len(r.Results) }
 

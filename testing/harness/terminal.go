@@ -186,7 +186,7 @@ func (s *screen) foot(r *Report) {
 	if !r.OK() {
 		color = red
 	}
-	s.printf("\n  %s %s\n", s.paint(color, r.Summary()), s.paint(dim, "in "+shortly(r.Took-r.Setup)))
+	s.printf("\n  %s %s\n", s.paint(color, r.Summary()), s.paint(dim, "in "+shortly(r.Ran())))
 	for _, note := range r.Notes() {
 		s.printf("  %s\n", s.paint(yellow, note))
 	}
