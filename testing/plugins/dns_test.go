@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/riposte-soar/riposte/host/bundle"
 	"github.com/riposte-soar/riposte/pdk/abi"
 	dnssim "github.com/riposte-soar/riposte/testing/lab/dns"
 )
@@ -31,11 +30,8 @@ func startDNS(t *testing.T) (*dnssim.Server, *connector) {
 	return s, connect(t, "dns", map[string]any{"server": s.Addr()})
 }
 
-func TestDNSReverse(t *testing.T) { inEach(t, "dns", testDNSReverse) }
-
-func testDNSReverse(t *testing.T, b *bundle.Bundle) {
+func TestDNSReverse(t *testing.T) {
 	_, c := startDNS(t)
-	c.bundle = b
 	for _, want := range []rdnsResult{
 		{"203.0.113.66", []string{"static-66.vps.example.com"}, true},
 		{"198.51.100.77", []string{"www.bank.example"}, false},
@@ -55,11 +51,8 @@ type forwarded struct {
 	Addresses []string
 }
 
-func TestDNSForward(t *testing.T) { inEach(t, "dns", testDNSForward) }
-
-func testDNSForward(t *testing.T, b *bundle.Bundle) {
+func TestDNSForward(t *testing.T) {
 	_, c := startDNS(t)
-	c.bundle = b
 	if got := must[forwarded](c, "forward", map[string]any{"name": "alias.example.com"}); !got.Exists || len(got.Records) != 2 || !slices.Equal(got.Addresses, []string{"203.0.113.66"}) {
 		t.Errorf("got %+v", got)
 	}
@@ -77,11 +70,8 @@ func testDNSForward(t *testing.T, b *bundle.Bundle) {
 	}
 }
 
-func TestDNSFaults(t *testing.T) { inEach(t, "dns", testDNSFaults) }
-
-func testDNSFaults(t *testing.T, b *bundle.Bundle) {
+func TestDNSFaults(t *testing.T) {
 	s, c := startDNS(t)
-	c.bundle = b
 	ip := map[string]any{"ip": "203.0.113.66"}
 	for _, test := range []struct {
 		kind dnssim.FaultKind

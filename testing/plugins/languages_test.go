@@ -1,89 +1,93 @@
 package plugins_test
 
 import (
-	"os"
+	"encoding/json"
+	"maps"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/riposte-soar/riposte/host/bundle"
-	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/plugins/author"
 )
 
-// Some of the shipped plugins are written in other languages too, in plugins/LANGUAGE/NAME: the same manifest, the same tests.
+// suites are the tests of the plugins that are there in other languages too.
+var suites = map[string]map[string]func(*testing.T){
+	"dns":        {"reverse": TestDNSReverse, "forward": TestDNSForward, "faults": TestDNSFaults},
+	"mssql":      {"query": TestMSSQL, "refusals": TestMSSQLRefusals, "faults": TestMSSQLFaults},
+	"virustotal": {"address": TestVirusTotalIP, "domain and file": TestVirusTotalDomainAndFile, "faults": TestVirusTotalFaults},
+}
 
-// inEach runs a test with a plugin in every language that it is written in.
-func inEach(t *testing.T, plugin string, test func(t *testing.T, b *bundle.Bundle)) {
-	t.Run("go", func(t *testing.T) { test(t, shared.plugin(t, plugin)) })
-	for _, folder := range otherLanguages(t, plugin) {
-		t.Run(filepath.Base(filepath.Dir(folder)), func(t *testing.T) { test(t, shared.inFolder(t, folder)) })
+const otherLanguages = "TestOtherLanguages"
+
+// TestOtherLanguages holds the plugins in plugins/LANGUAGE/NAME to the tests of plugins/NAME.
+func TestOtherLanguages(t *testing.T) {
+	found, err := filepath.Glob("../../plugins/*/*/" + author.ManifestFile)
+	if err != nil || len(found) == 0 {
+		t.Fatalf("there are none: %v", err)
+	}
+	for _, file := range found {
+		folder := filepath.Dir(file)
+		language, name := filepath.Base(filepath.Dir(folder)), filepath.Base(folder)
+		t.Run(language+"/"+name, func(t *testing.T) {
+			sameManifest(t, file, filepath.Join("../../plugins", name, author.ManifestFile))
+			if suites[name] == nil {
+				t.Errorf("there are no tests for %s: name them in suites", name)
+			}
+			for about, test := range suites[name] {
+				t.Run(about, test)
+			}
+		})
 	}
 }
 
-// otherLanguages lists the folders of a plugin, or of all with "*", in languages other than Go.
-func otherLanguages(t *testing.T, plugin string) (folders []string) {
+// sameManifest holds two manifests against each other, but for the language.
+func sameManifest(t *testing.T, file, original string) {
 	t.Helper()
-	files, err := filepath.Glob("../../plugins/*/" + plugin + "/plugin.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("found %d folders of %s: %v", len(files), plugin, err)
+	read := func(file string) map[string]any {
+		raw, _, err := author.ReadManifest(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all map[string]any
+		if err := json.Unmarshal(raw, &all); err != nil {
+			t.Fatal(err)
+		}
+		maps.DeleteFunc(all, func(key string, _ any) bool { return slices.Contains([]string{"languages", "runtime", "entry"}, key) })
+		return all
 	}
-	for _, file := range files {
-		folders = append(folders, filepath.Dir(file))
+	if !reflect.DeepEqual(read(file), read(original)) {
+		t.Errorf("%s differs from %s in more than the language", file, original)
 	}
-	return folders
 }
 
-// inFolder builds and installs the plugin in a folder.
-func (b *bench) inFolder(t *testing.T, folder string) *bundle.Bundle {
+// languageOf is the language that a test is about; empty is that of the plugins that we ship.
+func languageOf(t *testing.T) string {
+	if parts := strings.Split(t.Name(), "/"); parts[0] == otherLanguages && len(parts) > 1 {
+		return parts[1]
+	}
+	return ""
+}
+
+// inOtherLanguage builds the plugin of this name in the language that the test is about; nil for those that we ship.
+func inOtherLanguage(t *testing.T, name string) *bundle.Bundle {
 	t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if found, ok := b.bundles[folder]; ok {
-		return found
+	language := languageOf(t)
+	if language == "" {
+		return nil
 	}
-	_, head, err := author.ReadManifest(filepath.Join(folder, author.ManifestFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := author.LanguageOf(head, folder)
+	l, err := author.Find(language)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Missing(); err != nil {
 		t.Skip("NOT TESTED: ", err)
 	}
-	p, err := author.Build(t.Context(), folder, author.Options{Bare: true})
+	p, err := author.Build(t.Context(), filepath.Join("../../plugins", language, name), author.Options{Bare: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.host.Install(t.Context(), p.Bundle); err != nil {
-		t.Fatal(err)
-	}
-	b.bundles[folder] = p.Bundle
 	return p.Bundle
-}
-
-func TestOtherLanguagesHaveTheSameManifest(t *testing.T) {
-	read := func(file string) *abi.Manifest {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		raw, err := bundle.ManifestFromYAML(text, file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := bundle.ParseManifest(raw)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m.Languages, m.Runtime, m.Entry = nil, "", ""
-		return m
-	}
-	for _, folder := range otherLanguages(t, "*") {
-		if name := filepath.Base(folder); !reflect.DeepEqual(read(filepath.Join(folder, author.ManifestFile)), read("../../plugins/"+name+"/plugin.yaml")) {
-			t.Errorf("%s promises something else than plugins/%s", folder, name)
-		}
-	}
 }

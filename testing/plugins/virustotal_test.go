@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/riposte-soar/riposte/host/bundle"
 	"github.com/riposte-soar/riposte/host/hostcall"
 	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/testing/lab/virustotal"
@@ -39,11 +38,8 @@ func emitted(t *testing.T, emissions []hostcall.Emission, kind, value, verdict s
 	}
 }
 
-func TestVirusTotalIP(t *testing.T) { inEach(t, "virustotal", testVirusTotalIP) }
-
-func testVirusTotalIP(t *testing.T, b *bundle.Bundle) {
+func TestVirusTotalIP(t *testing.T) {
 	_, c := startVirusTotal(t)
-	c.bundle = b
 	for ip, verdict := range map[string]string{"203.0.113.66": "malicious", "198.51.100.77": "malicious", "192.0.2.44": "suspicious", "203.0.113.9": "benign",
 		"10.20.30.40": "unknown", "192.0.2.200": "unknown"} {
 		got := must[reputation](c, "ip-report", map[string]any{"ip": ip})
@@ -64,11 +60,8 @@ func testVirusTotalIP(t *testing.T, b *bundle.Bundle) {
 	}
 }
 
-func TestVirusTotalDomainAndFile(t *testing.T) { inEach(t, "virustotal", testVirusTotalDomainAndFile) }
-
-func testVirusTotalDomainAndFile(t *testing.T, b *bundle.Bundle) {
+func TestVirusTotalDomainAndFile(t *testing.T) {
 	_, c := startVirusTotal(t)
-	c.bundle = b
 	if got := must[reputation](c, "domain-report", map[string]any{"domain": "CDN-telemetry.example"}); got.Verdict != "malicious" || got.Registrar != "Example Registrar Ltd" || got.Created != "2026-01-09" {
 		t.Errorf("got %+v", got)
 	}
@@ -86,11 +79,8 @@ func testVirusTotalDomainAndFile(t *testing.T, b *bundle.Bundle) {
 	}
 }
 
-func TestVirusTotalFaults(t *testing.T) { inEach(t, "virustotal", testVirusTotalFaults) }
-
-func testVirusTotalFaults(t *testing.T, b *bundle.Bundle) {
+func TestVirusTotalFaults(t *testing.T) {
 	s, c := startVirusTotal(t)
-	c.bundle = b
 	httpFaults(t, s, "/api", func(timeout time.Duration) *abi.Fault {
 		again := *c
 		again.t, again.timeout = t, timeout
