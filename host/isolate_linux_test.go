@@ -22,6 +22,47 @@ func processorTimeOf(b *testing.B, pid int) time.Duration {
 	return time.Duration(t.Nano())
 }
 
+// TestNothingStaysOfWorkers: no process, dead or alive, and no descriptor is left of workers that ended in every way.
+func TestNothingStaysOfWorkers(t *testing.T) {
+	open := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	b := install(t, isolated(t, host.Options{}), built["trial"])
+	before := open()
+	h, err := host.New(host.Options{CacheDir: sharedCache, Services: stillServices(t), Worker: host.Self(), Isolate: everything, Workers: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := open() - before
+	for n, action := range []string{"count", "crash", "exit", "loop", "count", "devour"} {
+		in := host.Invocation{Bundle: b, Action: action, Connector: fmt.Sprint(n % 3), Timeout: 200 * time.Millisecond}
+		mustRun(t, h, in)
+		if n == 3 {
+			for _, pid := range h.WorkerIDs() {
+				if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		if now := open(); now > before+held+2*4 { // three pipes for each worker, and the process itself
+			t.Errorf("after %s %d descriptors are open, there were %d", action, now, before)
+		}
+	}
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+	if now := open(); now > before {
+		t.Errorf("%d descriptors are open, there were %d", now, before)
+	}
+	if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
+		t.Errorf("there is a child still: %d, %v", pid, err)
+	}
+}
+
 // BenchmarkIsolation compares, in one run, what a call takes of clock and processor in a worker and in this process.
 func BenchmarkIsolation(b *testing.B) {
 	here, there := newHost(b, host.Options{}), isolated(b, host.Options{Workers: 1})
