@@ -157,7 +157,7 @@ func (c *client) show(v any, table func(w *tabwriter.Writer)) error {
 		_, err = fmt.Fprintln(c.writer(), strings.TrimRight(string(data), "\n"))
 		return err
 	}
-	w := tabwriter.NewWriter(c.writer(), 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(calmWriter{c.writer()}, 0, 0, 2, ' ', 0)
 	table(w)
 	return w.Flush()
 }

@@ -47,21 +47,21 @@ func run(ctx context.Context, args []string) int {
 	switch {
 	case errors.As(err, &problems):
 		for _, p := range problems {
-			fmt.Fprintln(os.Stderr, p.String())
+			fmt.Fprintln(calmWriter{os.Stderr}, p.String())
 		}
-		fmt.Fprintf(os.Stderr, "%d problem(s)\n", len(problems))
+		fmt.Fprintf(calmWriter{os.Stderr}, "%d problem(s)\n", len(problems))
 		return exitUsage
 	case errors.As(err, &fault):
-		fmt.Fprintln(os.Stderr, "riposte:", err)
+		fmt.Fprintln(calmWriter{os.Stderr}, "riposte:", err)
 		if fault.Kind == abi.Invalid {
 			return exitUsage
 		}
 		return exitFailed
 	case errors.As(err, new(usageError)):
-		fmt.Fprintln(os.Stderr, "riposte:", err)
+		fmt.Fprintln(calmWriter{os.Stderr}, "riposte:", err)
 		return exitUsage
 	}
-	fmt.Fprintln(os.Stderr, "riposte:", err)
+	fmt.Fprintln(calmWriter{os.Stderr}, "riposte:", err)
 	return exitFailed
 }
 

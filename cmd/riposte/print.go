@@ -80,6 +80,7 @@ func marks(f *journal.Fact, text string) (sign, color string) {
 
 // fact prints one line of a timeline.
 func (p printer) fact(f journal.Fact, text string) {
+	text = calmLine(text)
 	sign, color := marks(&f, text)
 	fmt.Fprintf(p.w, "%s %s %s\n", p.paint(dim, f.Time.Local().Format("15:04:05.000")), p.paint(color, sign), p.paint(colorOf(f.Kind, color), text))
 }
