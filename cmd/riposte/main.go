@@ -44,24 +44,25 @@ func run(ctx context.Context, args []string) int {
 	}
 	var problems document.Problems
 	var fault *abi.Fault
+	stderr := calmWriter{os.Stderr}
 	switch {
 	case errors.As(err, &problems):
 		for _, p := range problems {
-			fmt.Fprintln(calmWriter{os.Stderr}, p.String())
+			fmt.Fprintln(stderr, p.String())
 		}
-		fmt.Fprintf(calmWriter{os.Stderr}, "%d problem(s)\n", len(problems))
+		fmt.Fprintf(stderr, "%d problem(s)\n", len(problems))
 		return exitUsage
 	case errors.As(err, &fault):
-		fmt.Fprintln(calmWriter{os.Stderr}, "riposte:", err)
+		fmt.Fprintln(stderr, "riposte:", err)
 		if fault.Kind == abi.Invalid {
 			return exitUsage
 		}
 		return exitFailed
 	case errors.As(err, new(usageError)):
-		fmt.Fprintln(calmWriter{os.Stderr}, "riposte:", err)
+		fmt.Fprintln(stderr, "riposte:", err)
 		return exitUsage
 	}
-	fmt.Fprintln(calmWriter{os.Stderr}, "riposte:", err)
+	fmt.Fprintln(stderr, "riposte:", err)
 	return exitFailed
 }
 
