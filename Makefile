@@ -71,7 +71,7 @@ fuzz: plugins ## fuzz each target for FUZZTIME (10s)
 siege: plugins ## let each hostile guest run 100 times beside real work, and print how long the others waited
 	$(GO) test ./host -run '^TestSiege$$' -count 1 -v -timeout 30m -siege.times 100 -siege.deadline 20ms | grep -vE '^ *(===|---)'
 
-bench: build ## measure the whole path against a bare program (BENCHFLAGS), then hostile guests
+bench: build ## measure the whole path, and the sandbox (BENCHFLAGS), then hostile guests
 	$(GO) run ./testing/bench $(BENCHFLAGS)
 	@$(MAKE) --no-print-directory siege
 

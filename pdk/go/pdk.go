@@ -24,6 +24,7 @@ package pdk
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 	"time"
 
 	"github.com/riposte-soar/riposte/pdk/abi"
@@ -67,6 +68,9 @@ func Learn(values ...any) struct{} {
 
 func learn(values ...any) {
 	for _, v := range values {
+		if t := reflect.TypeOf(v); t != nil && t.Kind() == reflect.Pointer {
+			fieldsOf(t.Elem())
+		}
 		raw, err := json.Marshal(v)
 		if err == nil {
 			err = json.Unmarshal(raw, v)
@@ -84,7 +88,7 @@ func run[P, R any](handler func(*Call, P) (R, error), in []byte, answer func(str
 	}
 	var parameters P
 	if len(call.Parameters) > 0 {
-		if err := json.Unmarshal(call.Parameters, &parameters); err != nil {
+		if err := decode(call.Parameters, &parameters); err != nil {
 			return failure(decodeFault("$.parameters", err))
 		}
 	}
@@ -130,7 +134,7 @@ func (c *Call) Settings(v any) error {
 	if len(c.settings) == 0 {
 		return nil
 	}
-	if err := json.Unmarshal(c.settings, v); err != nil {
+	if err := decode(c.settings, v); err != nil {
 		return decodeFault("$.settings", err)
 	}
 	return nil
