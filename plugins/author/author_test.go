@@ -9,12 +9,21 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/riposte-soar/riposte/host/bundle"
+	"github.com/riposte-soar/riposte/host/tape"
 	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/plugins/author"
+	"github.com/riposte-soar/riposte/testing/harness"
 )
 
-// TestNewPluginBuilds makes a plugin in each language outside of the repository, and builds it twice to the same bytes.
+// TestNewPluginBuilds makes a plugin in each language outside of the repository, builds it twice to the same bytes, and runs the cases that come
+// with it.
 func TestNewPluginBuilds(t *testing.T) {
+	h, err := harness.Open(harness.Options{CacheDir: filepath.Join(t.TempDir(), "cache")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
 	for _, l := range author.Languages() {
 		t.Run(l.Name, func(t *testing.T) {
 			if err := l.Missing(); err != nil {
@@ -47,7 +56,34 @@ func TestNewPluginBuilds(t *testing.T) {
 					t.Errorf("made %s", p.Name())
 				}
 			}
+			passCases(t, h, dir, first)
 		})
+	}
+}
+
+// passCases runs the three cases of a new plugin: as they are, with each fault, and with a crash.
+func passCases(t *testing.T, h *harness.Harness, dir string, file []byte) {
+	b, err := bundle.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases, err := harness.Load(filepath.Join(dir, harness.CasesFolder), "", b)
+	if err != nil || len(cases) != 3 {
+		t.Fatalf("%d cases, %v", len(cases), err)
+	}
+	modes := []harness.Mode{{}, {Crash: &harness.Crash{When: tape.BeginKind}}}
+	for _, kind := range harness.Injections() {
+		modes = append(modes, harness.Mode{Fault: &harness.Injection{Kind: kind}})
+	}
+	for _, m := range modes {
+		report, err := h.Run(t.Context(), b, cases, m, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !report.OK() || len(report.Results) != 3 {
+			var said strings.Builder
+			t.Error(harness.WriteTerminal(&said, report, harness.Style{}), said.String())
+		}
 	}
 }
 

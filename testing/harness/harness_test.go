@@ -224,40 +224,6 @@ func TestFaultsAndCrashes(t *testing.T) {
 	}
 }
 
-// TestTemplates makes a plugin in each language, outside of the repository, and runs the cases that come with it: as they are, and with every fault.
-func TestTemplates(t *testing.T) {
-	for _, l := range author.Languages() {
-		t.Run(l.Name, func(t *testing.T) {
-			if err := l.Missing(); err != nil {
-				t.Skip("NOT TESTED: ", err)
-			}
-			dir := filepath.Join(t.TempDir(), "acme-list")
-			if _, err := author.New(dir, "acme-list", l); err != nil {
-				t.Fatal(err)
-			}
-			made, err := author.Build(t.Context(), dir, author.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			cases, err := harness.Load(filepath.Join(dir, harness.CasesFolder), "", made.Bundle)
-			if err != nil || len(cases) != 3 {
-				t.Fatalf("%d cases, %v", len(cases), err)
-			}
-			modes := []harness.Mode{{}, {Crash: &harness.Crash{When: tape.BeginKind}}}
-			for _, kind := range harness.Injections() {
-				modes = append(modes, harness.Mode{Fault: &harness.Injection{Kind: kind}})
-			}
-			for _, m := range modes {
-				report, err := shared.h.Run(t.Context(), made.Bundle, cases, m, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				passes(t, report)
-			}
-		})
-	}
-}
-
 // wallServer is the world: a list of addresses.
 type wallServer struct {
 	mu      sync.Mutex
