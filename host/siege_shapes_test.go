@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -19,15 +18,6 @@ type assembled struct {
 	module   assembly
 	requires []abi.Requirement
 	ends     []abi.Kind
-	command  bool
-}
-
-// pack makes the package.
-func (s assembled) pack(t *testing.T) []byte {
-	if s.command { // the action is no export
-		return manifested(s.module.module(), plainManifest)
-	}
-	return s.module.pack(t, s.requires...)
 }
 
 // What the shapes import.
@@ -69,8 +59,8 @@ func assembledShapes(peer string) map[string]assembled {
 	for _, family := range []func(add func(string, assembly, ...abi.Kind)){controlShapes, memoryShapes, tableShapes, handleShapes, systemShapes, outputShapes} {
 		family(func(name string, a assembly, ends ...abi.Kind) { all[name] = assembled{module: a, ends: ends} })
 	}
-	for _, list := range []map[string]assembled{askingShapes(peer), commandShapes()} {
-		maps.Copy(all, list)
+	for name, s := range askingShapes(peer) {
+		all[name] = s
 	}
 	return all
 }
@@ -287,29 +277,6 @@ func askingShapes(peer string) map[string]assembled {
 		ask("peer: "+path, "riposte:http/v1", "fetch", fetch("/"+path, ""), api)
 	}
 	return all
-}
-
-// commandShapes are WASI commands, which find us at /dev/riposte.
-func commandShapes() map[string]assembled {
-	open := wasi("path_open", vI32+vI32+vI32+vI32+vI32+vI64+vI64+vI32+vI32)
-	const path, opened, vectors, lines = "dev/riposte", 512, 1024, 1 << 20
-	device := join(i32const(3), i32const(0), i32const(0), i32const(int64(len(path))), i32const(0), i64const(-1), i64const(-1), i32const(0), i32const(opened), call(0), drop)
-	put := func(code ...[]byte) assembled {
-		a := assembly{imports: []hostImport{open, wasi("fd_write", vI32+vI32+vI32+vI32), wasi("fd_read", vI32+vI32+vI32+vI32)}, pages: 200,
-			actions: []action{{"_start", join(code...)}}, plain: true}
-		a.data = path + strings.Repeat("\x00", vectors-len(path)) + strings.Repeat(string(le32(lines, 8<<20)), 5000)
-		return assembled{module: a, ends: []abi.Kind{abi.Trap, abi.Limit, abi.TooLarge}, command: true}
-	}
-	fd := join(i32const(opened), []byte{0x28, 2, 0})
-	fill := func(c byte) []byte { return join(i32const(lines), i32const(int64(c)), i32const(8<<20), fc(0x0b, 0)) }
-	write := join(fd, i32const(vectors), i32const(5000), i32const(600), call(1), drop)
-	ever := func(code ...[]byte) []byte { return join([]byte{opLoop, 0x40}, join(code...), []byte{opBr, 0, opEnd}) }
-	return map[string]assembled{
-		"command: line feeds":         put(device, fill('\n'), write),
-		"command: a line without end": put(device, fill('['), write),
-		"command: reads for ever":     put(device, ever(fd, i32const(vectors), i32const(5000), i32const(600), call(2), drop)),
-		"command: opens for ever":     put(ever(device)),
-	}
 }
 
 // hostilePeer is a server that misbehaves, each path in another way.

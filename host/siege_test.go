@@ -38,7 +38,7 @@ var (
 const (
 	siegeMemory  = 16 << 20 // bytes of memory that a guest may have
 	siegeGrowth  = 64 << 20 // bytes by which the process may grow
-	siegeTooLate = 30 * time.Second
+	siegeTooLate = 10 * time.Second
 )
 
 // shape is a guest that means harm.
@@ -232,7 +232,7 @@ func someShapes(t *testing.T, h *host.Host, nth int) []shape {
 			continue
 		}
 		s := all[name]
-		b, err := bundle.Open(s.pack(t))
+		b, err := bundle.Open(s.module.pack(t, s.requires...))
 		if err == nil {
 			err = h.Install(t.Context(), b)
 		}

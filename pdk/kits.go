@@ -13,6 +13,8 @@ import "embed"
 //go:embed go/*.go all:go/template
 //go:embed js/riposte.js js/riposte.d.ts all:js/template
 //go:embed python/riposte.py all:python/template
+//go:embed assemblyscript/*.ts assemblyscript/*.js assemblyscript/*.json all:assemblyscript/template
+//go:embed c/*.c c/*.h all:c/template
 //go:embed rust/Cargo.toml rust/src all:rust/template
 //go:embed all:template
 var Files embed.FS

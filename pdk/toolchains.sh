@@ -66,7 +66,7 @@ assemblyscript() {
   into "$cache/assemblyscript-$(sed -n 's/.*"assemblyscript": "\([0-9.]*\)".*/\1/p' "$here/assemblyscript/toolchain/package.json")" asc_modules
 }
 
-(($#)) || set -- rust c
+(($#)) || set -- rust c assemblyscript
 for language in "$@"; do
   case $language in
   rust | c | assemblyscript) "$language" ;;

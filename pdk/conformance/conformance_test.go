@@ -41,13 +41,13 @@ func (v vault) Resolve(_ context.Context, ref secret.Ref) (secret.Secret, error)
 	return secret.New(v[ref], string(ref)), nil
 }
 
-func startHost(t *testing.T) *host.Host {
+func startHost(t testing.TB) *host.Host {
 	t.Helper()
 	services := hostcall.NewServices(hostcall.ServicesOptions{
 		Network: capability.Network{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Secrets: vault{"env:TOKEN": token, "env:PASSWORD": password}, KV: hostcall.NewMemoryKV(nil)})
 	t.Cleanup(services.Close)
-	h, err := host.New(host.Options{CacheDir: t.TempDir(), Services: services, Output: 8 << 20, Timeout: 30 * time.Second})
+	h, err := host.New(host.Options{CacheDir: t.TempDir(), Services: services, Output: 8 << 20, Timeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestConformance(t *testing.T) {
 	known := map[string]seen{}
 	for _, l := range languages(t) {
 		t.Run(l.Name, func(t *testing.T) {
-			s := &subject{l.Name, h, build(t, l), world}
+			s := &subject{l.Name, h, build(t, l, 2), world}
 			if err := h.Install(t.Context(), s.bundle); err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +112,7 @@ func (s *subject) invocation(t *testing.T, c trial, log tape.Log) host.Invocatio
 		Settings: encode(t, settings), Grant: grant, Incident: "IN-1", Run: "RUN-1", Step: "a[1]/b", Now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Tape: log}
 }
 
-func encode(t *testing.T, v any) json.RawMessage {
+func encode(t testing.TB, v any) json.RawMessage {
 	t.Helper()
 	raw, err := json.Marshal(v)
 	if err != nil {
@@ -209,7 +209,7 @@ func (c trial) compare(t *testing.T, got, want seen) {
 	}
 }
 
-func decode(t *testing.T, raw json.RawMessage) (v any) {
+func decode(t testing.TB, raw json.RawMessage) (v any) {
 	t.Helper()
 	if len(raw) == 0 {
 		return nil

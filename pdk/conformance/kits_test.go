@@ -11,7 +11,7 @@ func TestKits(t *testing.T) {
 		name, folder string
 		command      []string
 	}{
-		{"rust", "../rust", []string{"cargo", "test", "--quiet", "--locked"}},
+		{"rust", "../rust", []string{"cargo", "test", "--quiet", "--locked", "--workspace"}},
 	} {
 		t.Run(kit.name, func(t *testing.T) {
 			if _, err := exec.LookPath(kit.command[0]); err != nil {

@@ -47,7 +47,9 @@ type Tool struct {
 }
 
 // Languages lists what plugins can be written in.
-func Languages() []Language { return []Language{golang(), rust(), python(), javascript()} }
+func Languages() []Language {
+	return []Language{golang(), rust(), python(), javascript(), c(), assemblyscript()}
+}
 
 // Find gives the language of this name.
 func Find(name string) (Language, error) {

@@ -19,6 +19,7 @@ import (
 // TestNewPluginBuilds makes a plugin in each language outside of the repository, builds it twice to the same bytes, and runs the cases that come
 // with it.
 func TestNewPluginBuilds(t *testing.T) {
+	shareCrates(t)
 	h, err := harness.Open(harness.Options{CacheDir: filepath.Join(t.TempDir(), "cache")})
 	if err != nil {
 		t.Fatal(err)

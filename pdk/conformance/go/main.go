@@ -45,6 +45,19 @@ type endpoint struct {
 	Port int    `json:"port"`
 }
 
+//go:wasmexport parse
+func exportParse() int32 {
+	return pdk.Run(func(_ *pdk.Call, p struct {
+		Text string `json:"text"`
+	}) (map[string]any, error) {
+		var value any
+		if err := json.Unmarshal([]byte(p.Text), &value); err != nil {
+			return nil, pdk.Fail(abi.Invalid, err.Error(), "")
+		}
+		return map[string]any{"value": value}, nil
+	})
+}
+
 //go:wasmexport settings
 func exportSettings() int32 {
 	return pdk.Run(func(c *pdk.Call, _ none) (s map[string]any, err error) { return s, c.Settings(&s) })
@@ -122,10 +135,10 @@ func fetch(c *pdk.Call, p request) (answer, error) {
 	return answer{got.Status, got.Header("Content-Type"), len(got.Bytes()), sum(got.Bytes())}, nil
 }
 
-// sum is a checksum that is short in every language.
+// sum is a checksum of each 61st byte that is short in every language.
 func sum(b []byte) (s uint32) {
-	for _, c := range b {
-		s = s*31 + uint32(c)
+	for i := 0; i < len(b); i += 61 {
+		s = s*31 + uint32(b[i])
 	}
 	return s
 }

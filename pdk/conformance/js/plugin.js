@@ -17,10 +17,22 @@ const decode64 = (text) => {
   return new Uint8Array(bytes);
 };
 
-const checksum = (bytes) => bytes.reduce((s, c) => (Math.imul(s, 31) + c) >>> 0, 0);
+const checksum = (bytes) => {
+  let s = 0;
+  for (let i = 0; i < bytes.length; i += 61) s = (Math.imul(s, 31) + bytes[i]) >>> 0;
+  return s;
+};
 
 action("echo", (call, p) => p);
 action("typed", { ip: "string", port: "integer" }, (call, p) => p);
+action("parse", (call, { text }) => {
+  try {
+    return { value: JSON.parse(text) };
+  } catch (err) {
+    throw new Fault("invalid", err.message);
+  }
+});
+
 action("settings", (call) => call.settings);
 
 action("context", (call) => ({

@@ -1,6 +1,6 @@
 //! The conformance plugin in Rust.
 
-use riposte_pdk::{action, json, Call, DnsAnswer, Fault, Level, Mail, Request, Result, Value, Verdict};
+use riposte_pdk::{action, json, Call, DnsAnswer, Fault, Kind, Level, Mail, Request, Result, Value, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -45,6 +45,17 @@ struct Endpoint {
 action!("typed", typed);
 fn typed(_: &Call, p: Endpoint) -> Result<Endpoint> {
     Ok(p)
+}
+
+#[derive(Deserialize)]
+struct Text {
+    text: String,
+}
+
+action!("parse", parse);
+fn parse(_: &Call, p: Text) -> Result<Value> {
+    let value: Value = serde_json::from_str(&p.text).map_err(|err| Fault::new(Kind::Invalid, err.to_string()))?;
+    Ok(json!({"value": value}))
 }
 
 action!("settings", settings);
@@ -109,7 +120,7 @@ fn fetch(call: &Call, p: Asked) -> Result<Value> {
 }
 
 fn sum(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0u32, |sum, &b| sum.wrapping_mul(31).wrapping_add(u32::from(b)))
+    bytes.iter().step_by(61).fold(0u32, |sum, &b| sum.wrapping_mul(31).wrapping_add(u32::from(b)))
 }
 
 #[derive(Deserialize)]
