@@ -47,7 +47,7 @@ func FuzzDevice(f *testing.F) {
 // TestLinesAreBounded writes a line that does not end.
 func TestLinesAreBounded(t *testing.T) {
 	for memory, most := range map[int64]int{64 << 20: maxLine, 1 << 20: 1 << 20} {
-		d := &device{guest: &guest{task: task{limits: limits{memory: memory}}}}
+		d := &device{guest: &guest{task: task{limits: limits{memory: memory}}, ctx: t.Context()}}
 		func() {
 			defer func() {
 				if fault, ok := recover().(*abi.Fault); !ok || fault.Kind != abi.TooLarge || len(d.line) > most || len(d.line) < most-1<<16 {

@@ -15,11 +15,11 @@ func parser() error {
 	const header = "<134>Nov 21 09:58:00 siem.corp.test "
 	message, in, now := []byte(header + text)[:262], alarm.Intake{Source: alarm.SyslogTCP}, time.Now()
 	for _, way := range []struct {
-		name string
-		do   func() error
+		name, wanted string
+		do           func() error
 	}{
-		{"CEF parser with typed fields, 262 bytes, one core", func() error { return cef.Parse(text, alarm.NewBuilder(now, in, text)) }},
-		{"the same with syslog header, identity and checks", func() error { intake.Decode(now, in, message); return nil }},
+		{"CEF parser with typed fields, 262 bytes, one core", "; wanted: at least 300000/s", func() error { return cef.Parse(text, alarm.NewBuilder(now, in, text)) }},
+		{"the same with syslog header, identity and checks", "", func() error { intake.Decode(now, in, message); return nil }},
 	} {
 		best := time.Duration(1 << 62) // of several rounds: what others do on the machine only adds
 		const rounds, each = 50, 5_000
@@ -32,7 +32,7 @@ func parser() error {
 			}
 			best = min(best, time.Since(began))
 		}
-		row(way.name, fmt.Sprintf("%.0f/s", each/best.Seconds()), fmt.Sprintf("best of %d rounds; wanted: at least 300000/s", rounds))
+		row(way.name, fmt.Sprintf("%.0f/s", each/best.Seconds()), fmt.Sprintf("best of %d rounds%s", rounds, way.wanted))
 	}
 	return nil
 }
