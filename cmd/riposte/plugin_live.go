@@ -64,7 +64,7 @@ func recordCommand(c *client) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			file, err := harness.NewCase(filepath.Join(f.dir, harness.CasesFolder), cmp.Or(f.name, args[0]), f.title, in.Bundle, result.Entries(), result.Output, result.Fault)
+			file, err := harness.NewCase(filepath.Join(f.dir, harness.CasesFolder), cmp.Or(f.name, args[0]), f.title, in.Bundle, in.Settings, result.Entries(), result.Output, result.Fault)
 			if err != nil {
 				return err
 			}
@@ -174,7 +174,7 @@ func (c *client) caseOfRun(cmd *cobra.Command, f *testFlags) error {
 		return err
 	}
 	name := cmp.Or(f.name, strings.Trim(strings.ToLower(strings.Map(plainRune, f.fromRun+"-"+step.Path)), "-"))
-	file, err := harness.NewCase(filepath.Join(f.dir, harness.CasesFolder), name, cmp.Or(f.title, fmt.Sprintf("step %s of %s", step.Path, f.fromRun)), b, entries, step.Output, step.Fault)
+	file, err := harness.NewCase(filepath.Join(f.dir, harness.CasesFolder), name, cmp.Or(f.title, fmt.Sprintf("step %s of %s", step.Path, f.fromRun)), b, nil, entries, step.Output, step.Fault)
 	if err != nil {
 		return err
 	}

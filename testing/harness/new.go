@@ -39,8 +39,8 @@ type writtenFault struct {
 }
 
 // NewCase makes a case of a call that was made: NAME.yaml and its tape in the folder dir, which must not be there. It wants what came of the call.
-// Secrets are not on tapes; the settings have references in their place.
-func NewCase(dir, name, title string, b *bundle.Bundle, entries []tape.Entry, output json.RawMessage, fault *abi.Fault) (file string, err error) {
+// Secrets are not on tapes: settings are those of the connector; if they are nil, those of the tape, with references made up in the place of secrets.
+func NewCase(dir, name, title string, b *bundle.Bundle, settings json.RawMessage, entries []tape.Entry, output json.RawMessage, fault *abi.Fault) (file string, err error) {
 	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-_.", r) }) || name[0] == '.' {
 		return "", abi.NewFault(abi.Invalid, fmt.Sprintf("%q is no name for a case", name), "use lower-case letters, digits and dashes, such as block-ipv6")
 	}
@@ -55,6 +55,9 @@ func NewCase(dir, name, title string, b *bundle.Bundle, entries []tape.Entry, ou
 	w := written{Case: title, Action: head.Action, Parameters: call.Parameters, Settings: settingsLike(call.Settings, b.Manifest.Settings), Tape: name + tapeSuffix}
 	if title == "" {
 		w.Case = head.Action + ", as it was recorded"
+	}
+	if settings != nil {
+		w.Settings = settings
 	}
 	if string(w.Settings) == "{}" {
 		w.Settings = nil
