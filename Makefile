@@ -45,7 +45,7 @@ SUMMARY := awk '/\[no test files\]$$/ || /^ *(=== |--- PASS)/ {next} \
   END {for (i = 1; i <= n; i++) print line[i]}'
 
 test: plugins ## run all tests; what this machine cannot test says NOT TESTED and why
-	@echo "$(GO) test $(TESTFLAGS) $(PKG)"; $(GO) test -v $(TESTFLAGS) $(PKG) | $(SUMMARY)
+	@echo "$(GO) test $(TESTFLAGS) $(PKG)"; $(GO) test -v -timeout 30m $(TESTFLAGS) $(PKG) | $(SUMMARY)
 
 check: plugins format vet lint generated test ## all that CI checks: format, vet, lint, generated files, layers, tests
 
