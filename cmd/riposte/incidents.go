@@ -62,9 +62,9 @@ func incidentCommand(c *client) *cobra.Command {
 }
 
 func runWords(h incident.Head) string {
-	words := make([]string, len(h.Runs))
-	for i, r := range h.Runs {
-		words[i] = string(r.Status)
+	var words []string
+	for _, r := range h.Runs {
+		words = append(words, string(r.Status))
 	}
 	words = slices.Compact(words)
 	if h.InDoubt > 0 {
