@@ -178,6 +178,7 @@ func timelineCommand(ts *testscript.TestScript, neg bool, args []string) {
 //	lab smtp|sink count N        wait until N mails, or requests, have come
 //	lab NAME fault JSON          arm a fault, as the control page of a simulator takes it
 //	lab NAME clear               disarm all
+//	lab NAME faults              write the faults that are armed still to stdout
 //	lab NAME state               write the state of a simulator to stdout
 func (s *scene) labCommand(ts *testscript.TestScript, args []string) error {
 	if len(args) < 2 {
@@ -218,13 +219,14 @@ func (s *scene) labCommand(ts *testscript.TestScript, args []string) error {
 
 // control uses the control page of a simulator.
 func (s *scene) control(ctx context.Context, ts *testscript.TestScript, args []string) error {
-	method, path, body := http.MethodGet, "state", ""
+	method, path, body := http.MethodGet, "", ""
 	switch {
 	case args[1] == "fault" && len(args) == 3:
 		method, path, body = http.MethodPost, "faults", args[2]
 	case args[1] == "clear" && len(args) == 2:
 		method, path = http.MethodDelete, "faults"
-	case args[1] == "state" && len(args) == 2:
+	case (args[1] == "state" || args[1] == "faults") && len(args) == 2:
+		path = args[1]
 	default:
 		return fmt.Errorf("lab %s: see labCommand", strings.Join(args, " "))
 	}
