@@ -25,7 +25,7 @@ func Parse(r io.Reader, blob func(digest string) ([]byte, error)) ([]Entry, erro
 	for number := 1; lines.Scan(); number++ {
 		e, err := p.line(lines.Bytes())
 		if err == nil && blob != nil {
-			err = e.fetch(blob)
+			err = e.Fetch(blob)
 		}
 		if err != nil {
 			return entries, fmt.Errorf("tape: line %d: %w", number, err)
@@ -87,10 +87,7 @@ func (p *parser) line(line []byte) (Entry, error) {
 	if err := d.Decode(&e); err != nil {
 		return e, fmt.Errorf("no entry: %w", err)
 	}
-	if e.Prev != p.chain.prev {
-		return e, fmt.Errorf("the chain is broken: it names %q as the line before, which is %q", e.Prev, p.chain.prev)
-	}
-	canonical, err := p.chain.Line(&e)
+	canonical, err := p.chain.Follow(&e)
 	if err != nil {
 		return e, err
 	}
@@ -131,8 +128,8 @@ func (p *parser) check(e *Entry) error {
 	return fmt.Errorf("kind %q: expected header, begin, end or outcome", e.Kind)
 }
 
-// fetch gets the contents of the entry's blobs.
-func (e *Entry) fetch(blob func(string) ([]byte, error)) error {
+// Fetch gets the contents of the entry's blobs, each by its digest, and checks them.
+func (e *Entry) Fetch(blob func(string) ([]byte, error)) error {
 	bodies := []*Body{e.Reply}
 	if e.Call != nil {
 		bodies = append(bodies, e.Call.Request)

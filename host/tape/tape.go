@@ -159,6 +159,14 @@ func (c *Chain) Line(e *Entry) ([]byte, error) {
 	return append(line, '\n'), nil
 }
 
+// Follow goes on behind an entry that was read, if it names the digest of the line before it; it gives the entry as Line does.
+func (c *Chain) Follow(e *Entry) ([]byte, error) {
+	if e.Prev != c.prev {
+		return nil, fmt.Errorf("the chain is broken: it names %q as the line before, which is %q", e.Prev, c.prev)
+	}
+	return c.Line(e)
+}
+
 // encode is the canonical form: the members in the order of the type, no spaces, nothing escaped that need not be.
 func encode(e *Entry) ([]byte, error) {
 	var b bytes.Buffer

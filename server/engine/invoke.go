@@ -181,14 +181,18 @@ func (e *Engine) openTape(invocation string) (*storeTape, error) {
 	t := &storeTape{store: e.store, prefix: []byte(prefixTape + invocation + "/")}
 	err := e.store.Scan(t.prefix, nil, false, func(_, value []byte) error {
 		var rec storedEntry
-		if err := json.Unmarshal(value, &rec); err != nil {
-			return fmt.Errorf("tape of %s: %w", invocation, err)
+		err := json.Unmarshal(value, &rec)
+		if err == nil {
+			_, err = t.chain.Follow(&rec.Entry)
 		}
-		rec.Entry.Blobs = rec.Blobs
+		if err == nil {
+			err = rec.Entry.Fetch(rec.blob)
+		}
+		if t.n++; err != nil {
+			return fmt.Errorf("tape of %s, entry %d: %w", invocation, t.n, err)
+		}
 		t.recorded = append(t.recorded, rec.Entry)
-		t.n++
-		_, err := t.chain.Line(&rec.Entry)
-		return err
+		return nil
 	})
 	return t, err
 }
@@ -197,6 +201,14 @@ func (e *Engine) openTape(invocation string) (*storeTape, error) {
 type storedEntry struct {
 	Entry tape.Entry        `json:"entry"`
 	Blobs map[string][]byte `json:"blobs,omitempty"`
+}
+
+func (r *storedEntry) blob(digest string) ([]byte, error) {
+	data, ok := r.Blobs[digest]
+	if !ok {
+		return nil, fmt.Errorf("the blob %s is missing", digest)
+	}
+	return data, nil
 }
 
 // Append implements tape.Log.

@@ -12,6 +12,7 @@ import (
 	"github.com/riposte-soar/riposte/host/tape"
 	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/server/incident"
+	"github.com/riposte-soar/riposte/server/journal"
 )
 
 func TestVerdictsOfReplays(t *testing.T) {
@@ -141,6 +142,42 @@ func TestTapesAreKeptByteForByte(t *testing.T) {
 	}
 	if reply := kept[4].Document(kept[4].Reply); !bytes.Equal(reply, large) {
 		t.Errorf("the large answer has %d bytes instead of %d", len(reply), len(large))
+	}
+	// What was changed or lost on the disk is noticed, and not used.
+	for what, spoil := range map[string]func(key, value []byte) journal.Op{
+		"a reply that was changed": func(key, value []byte) journal.Op {
+			return journal.Op{Key: key, Value: bytes.Replace(value, []byte(`"status":200`), []byte(`"status":201`), 1)}
+		},
+		"a large reply that was changed": func(key, value []byte) journal.Op {
+			return journal.Op{Key: key, Value: bytes.Replace(value, []byte(`"blobs":{"sha256:`), []byte(`"blobs":{"sha256:0`), 1)}
+		},
+		"an entry that is gone": func(key, _ []byte) journal.Op {
+			if key[len(key)-1] == 2 {
+				return journal.Op{Key: key, Delete: true}
+			}
+			return journal.Op{}
+		},
+	} {
+		var before, after []journal.Op
+		err := r.store.Scan([]byte(prefixTape), nil, false, func(key, value []byte) error {
+			key, value = bytes.Clone(key), bytes.Clone(value)
+			if op := spoil(key, value); op.Delete || op.Value != nil && !bytes.Equal(op.Value, value) {
+				before, after = append(before, journal.Op{Key: key, Value: value}), append(after, op)
+			}
+			return nil
+		})
+		if err != nil || len(after) != 1 {
+			t.Fatalf("%s: %v, %d entries", what, err, len(after))
+		}
+		if err := journal.Commit(t.Context(), r.store, after); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Tape("RUN-000001-1:a#1"); err == nil {
+			t.Errorf("%s was not noticed", what)
+		}
+		if err := journal.Commit(t.Context(), r.store, before); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, document := tape.HeaderOf(kept); string(document) != `{"parameters":{"q":"a<b"}}` {
 		t.Errorf("the input is %s", document)
