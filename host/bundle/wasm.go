@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"unicode/utf8"
 )
 
@@ -20,7 +19,6 @@ const (
 	sectionTable    = 4
 	sectionMemory   = 5
 	sectionExport   = 7
-	sectionStart    = 8
 )
 
 // External kinds of imports and exports.
@@ -287,10 +285,4 @@ func custom(name string, body []byte) []byte {
 	inner := binary.AppendUvarint(nil, uint64(len(name)))
 	inner = append(append(inner, name...), body...)
 	return append(binary.AppendUvarint([]byte{sectionCustom}, uint64(len(inner))), inner...)
-}
-
-// HasStart says whether a module runs something when it is instantiated, as far as that can be read.
-func HasStart(b []byte) bool {
-	all, err := sections(b)
-	return err != nil || slices.ContainsFunc(all, func(s section) bool { return s.id == sectionStart })
 }
