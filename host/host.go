@@ -31,8 +31,8 @@ import (
 type Options struct {
 	// CacheDir keeps compiled modules. It holds native code that is run without further checks, so it is made, and kept, for us alone (0700).
 	CacheDir string
-	// Engines is where the engines of scripts lie; default engines.Default.
-	Engines engines.Folder
+	// Engines is where the engines of scripts lie; default the folder of the user.
+	Engines engines.Folders
 	// Services are what the host functions need: clients, the network policy, secrets, the store.
 	Services *hostcall.Services
 
@@ -64,8 +64,8 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	if o.Engines == "" {
-		o.Engines, _ = engines.Default() // without one no engine is found, which is said when one is needed
+	if o.Engines == nil {
+		o.Engines = engines.After()
 	}
 	orElse(&o.Concurrency, 8*runtime.GOMAXPROCS(0))
 	orElse(&o.Idle, 5*time.Minute)

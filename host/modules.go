@@ -25,7 +25,7 @@ import (
 // engine's cache), and in memory what is used. What lies idle is let go.
 type moduleStore struct {
 	engine   *engine
-	engines  engines.Folder // of scripts
+	engines  engines.Folders // of scripts
 	dir      string
 	memory   int64
 	make     maker

@@ -245,8 +245,8 @@ func TestWhatIsWrongWithScriptsHasAPlace(t *testing.T) {
 		}
 	})
 	b := open(t, scriptings()["js"].pack(t))
-	nowhere := newHost(t, host.Options{CacheDir: filepath.Join(t.TempDir(), "cache"), Engines: engines.Folder(t.TempDir())})
-	if err := nowhere.Install(t.Context(), b); err == nil || !strings.Contains(err.Error(), b.Engine()) || !strings.Contains(err.Error(), "make engines") {
+	nowhere := newHost(t, host.Options{CacheDir: filepath.Join(t.TempDir(), "cache"), Engines: engines.Folders{engines.Folder(t.TempDir())}})
+	if err := nowhere.Install(t.Context(), b); err == nil || !strings.Contains(err.Error(), b.Engine()) || !strings.Contains(err.Error(), "riposte plugin engine") {
 		t.Errorf("without the engine: %v", err)
 	}
 }

@@ -77,7 +77,7 @@ func CompilePlugins(ctx context.Context, o Options, progress func(plugin string,
 	}
 	services := hostcall.NewServices(hostcall.ServicesOptions{})
 	defer services.Close()
-	h, err := host.New(host.Options{CacheDir: cache, Services: services, Worker: o.Worker,
+	h, err := host.New(host.Options{CacheDir: cache, Engines: o.Engines(), Services: services, Worker: o.Worker,
 		Isolate: func(b *bundle.Bundle) bool { return installed.Isolated[b.Digest] }})
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/riposte-soar/riposte/host/bundle"
+	"github.com/riposte-soar/riposte/host/engines"
 	"github.com/riposte-soar/riposte/host/trust"
 	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/plugins"
@@ -22,6 +23,10 @@ const (
 	TrustFile = "trust.yaml"
 	LockFile  = "riposte.lock"
 )
+
+// EnginesDir is the folder of content with the engines that installed plugins run in. Nothing vouches for them but their digests: a package
+// names the one that it runs in, and its own digest is what is signed and locked.
+const EnginesDir = "engines"
 
 // SignatureSuffix makes the name of a signature of the name of its package, as minisign does.
 const SignatureSuffix = ".minisig"
@@ -44,9 +49,14 @@ func (o *Options) PluginsDir() string {
 	return dir
 }
 
+// Engines is where the engines of plugins lie: in the content, or else where those of the user lie.
+func (o *Options) Engines() engines.Folders {
+	return engines.After(engines.Folder(filepath.Join(o.Content, EnginesDir)))
+}
+
 // OpenPlugins opens the built-in plugins, which are trusted by being built in, and those of the folder, each of which must be signed with a
-// key of the trust list and, where there is a lock, be the one in it. One of the folder wins over a built-in one of the same name. All that is
-// refused comes back at once.
+// key of the trust list and, where there is a lock, be the one in it; an engine that it runs in must be there. One of the folder wins over a
+// built-in one of the same name. All that is refused comes back at once.
 func OpenPlugins(o Options) (*Plugins, error) {
 	builtIn, err := BuiltIn()
 	if err != nil {
@@ -67,10 +77,14 @@ func OpenPlugins(o Options) (*Plugins, error) {
 	all := &Plugins{Bundles: builtIn, Held: map[string]*abi.Fault{}, Isolated: map[string]bool{}}
 	var refused []error
 	from := map[string]string{} // plugin to file
+	engineIsThere := o.engineCheck()
 	for _, file := range files {
 		b, trusted, err := o.admit(file, keys, lock)
 		if err == nil && from[b.Manifest.Plugin] != "" {
 			err = fmt.Errorf("plugin %s is in %s already", b.Manifest.Plugin, from[b.Manifest.Plugin])
+		}
+		if err == nil {
+			err = engineIsThere(b)
 		}
 		if err != nil {
 			refused = append(refused, inFile(file, err))
@@ -99,6 +113,19 @@ func OpenPlugins(o Options) (*Plugins, error) {
 		}
 	}
 	return all, errors.Join(refused...)
+}
+
+// engineCheck gives a function that says whether the engine of a package is there, and whole. Each engine is read once.
+func (o *Options) engineCheck() func(*bundle.Bundle) error {
+	folders, found := o.Engines(), map[string]error{"": nil} // by digest
+	return func(b *bundle.Bundle) error {
+		err, known := found[b.Engine()]
+		if !known {
+			_, err = folders.Read(b.Engine())
+			found[b.Engine()] = err
+		}
+		return err
+	}
 }
 
 // BuiltIn opens the built-in plugins.

@@ -130,7 +130,7 @@ func (s *Server) openHost() error {
 		return err
 	}
 	s.installed = &installer{done: map[string]*installation{}}
-	s.host, err = host.New(host.Options{CacheDir: cache, Services: services, Timeout: maxAction,
+	s.host, err = host.New(host.Options{CacheDir: cache, Engines: s.o.Engines(), Services: services, Timeout: maxAction,
 		Worker: s.o.Worker, Workers: s.o.Limits.Workers, Isolate: s.installed.isolates})
 	if err != nil {
 		return err

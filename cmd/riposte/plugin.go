@@ -36,7 +36,7 @@ func pluginCommand(c *client) *cobra.Command {
 		}
 		return c.show(p, func(w *tabwriter.Writer) { showPlugin(w, &p) })
 	}}
-	cmd.AddCommand(ls, show, newCommand(c), compileCommand(c), buildCommand(c), testCommand(c), runLiveCommand(c), recordCommand(c), learnCommand(c), benchCommand(c), packCommand(c), inspectCommand(c), keygenCommand(c), signCommand(c), verifyCommand(c),
+	cmd.AddCommand(ls, show, newCommand(c), compileCommand(c), buildCommand(c), testCommand(c), runLiveCommand(c), recordCommand(c), learnCommand(c), benchCommand(c), packCommand(c), inspectCommand(c), engineCommand(c), keygenCommand(c), signCommand(c), verifyCommand(c),
 		installCommand(c), grantCommand(c), removeCommand(c), pushCommand(c), pullCommand(c))
 	return cmd
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/riposte-soar/riposte/host/bundle"
+	"github.com/riposte-soar/riposte/host/engines"
 	"github.com/riposte-soar/riposte/host/trust"
 	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/plugins/author"
@@ -25,42 +26,56 @@ func installCommand(c *client) *cobra.Command {
 	var downgrade bool
 	cmd := &cobra.Command{Use: "install FILE|oci:REFERENCE", Short: "Verify a package, put it beside the content, and lock it",
 		Long: "Verify a package against trust.yaml, copy it into the folder of plugins, and write its digest into riposte.lock.\n" +
+			"The engine that a plugin of scripts runs in goes into the folder engines: from the registry, from beside the package, or from this machine.\n" +
 			"An upgrade that asks for more than was granted is installed, but nothing of it runs before `riposte plugin grant`.",
 		Args: exactly(1, "a package: a file, or oci:REGISTRY/REPOSITORY:TAG"), RunE: func(cmd *cobra.Command, args []string) error {
 			if err := site.read(cmd); err != nil {
 				return err
 			}
-			file, signature, err := obtain(cmd.Context(), args[0])
+			p, err := obtain(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			return c.install(cmd, &site, file, signature, downgrade)
+			return c.install(cmd, &site, p, downgrade)
 		}}
 	site.flags(cmd)
 	cmd.Flags().BoolVar(&downgrade, "allow-downgrade", false, "install a version that is older than the one in the lock")
 	return cmd
 }
 
-// obtain gets a package and its signature, which may be missing, from a file or a registry.
-func obtain(ctx context.Context, from string) (file, signature []byte, err error) {
+// parcel is a package on its way here. Nothing of it is trusted but what its digest, or a signature, vouches for.
+type parcel struct {
+	*bundle.Bundle
+	file      []byte
+	signature []byte                                    // nil: it has none
+	engine    func(ctx context.Context) ([]byte, error) // gets the engine that the package names
+}
+
+// obtain gets a package from a file or a registry.
+func obtain(ctx context.Context, from string) (*parcel, error) {
 	if ref, ok := strings.CutPrefix(from, ociPrefix); ok {
 		return fetchArtifact(ctx, ref)
 	}
-	if file, err = author.ReadBounded(from, bundle.MaxBytes); err != nil {
-		return nil, nil, err
+	file, err := author.ReadBounded(from, bundle.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	p := &parcel{file: file}
+	if p.Bundle, err = bundle.Open(file); err != nil {
+		return nil, err
 	}
 	if exists(from + server.SignatureSuffix) {
-		signature, err = server.ReadSignature(from)
+		p.signature, err = server.ReadSignature(from)
 	}
-	return file, signature, err
+	p.engine = func(context.Context) ([]byte, error) {
+		return engines.After(engines.Folder(filepath.Dir(from))).Read(p.Engine())
+	}
+	return p, err
 }
 
-func (c *client) install(cmd *cobra.Command, site *site, file, signature []byte, downgrade bool) error {
-	b, err := bundle.Open(file)
-	if err != nil {
-		return err
-	}
-	signer, err := admit(cmd, site, b, signature)
+func (c *client) install(cmd *cobra.Command, site *site, p *parcel, downgrade bool) error {
+	b := p.Bundle
+	signer, err := admit(cmd, site, b, p.signature)
 	if err != nil {
 		return err
 	}
@@ -84,18 +99,28 @@ func (c *client) install(cmd *cobra.Command, site *site, file, signature []byte,
 	if err != nil {
 		return err
 	}
+	engine, err := placeEngine(cmd.Context(), site, p)
+	if err != nil {
+		return err
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	target := filepath.Join(dir, b.Manifest.Plugin+".wasm")
-	if err := place(target, file, signature); err != nil {
+	if err := place(target, p.file, p.signature); err != nil {
 		return err
 	}
 	if err := writeLock(site.Content, lock); err != nil {
 		return err
 	}
+	if err := dropEngines(site); err != nil {
+		return err
+	}
 	w := c.writer()
 	fmt.Fprintf(w, "%s is installed: %s, signed by %s\n", b.Name(), target, orNobody(signer))
+	if engine != "" {
+		fmt.Fprintf(w, "It runs in %s: %s\n", b.Manifest.Runtime, engine)
+	}
 	if !known {
 		fmt.Fprintln(w, "It asks for, and connectors may grant it:")
 		for _, line := range trust.AsksOf(&b.Manifest).Words() {
@@ -280,7 +305,7 @@ func removeCommand(c *client) *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(c.writer(), "%s is removed\n", args[0])
-			return nil
+			return dropEngines(&site)
 		}}
 	site.flags(cmd)
 	return cmd

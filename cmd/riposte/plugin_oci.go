@@ -21,18 +21,20 @@ import (
 	"oras.land/oras-go/v2/registry/remote/retry"
 
 	"github.com/riposte-soar/riposte/host/bundle"
+	"github.com/riposte-soar/riposte/host/engines"
 	"github.com/riposte-soar/riposte/host/trust"
 	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/server"
 )
 
 // A plugin in a registry is an OCI artifact (https://github.com/opencontainers/image-spec/blob/v1.1.1/manifest.md) of two layers: the package,
-// and its signature.
+// and its signature; for a package of scripts there is a third, its engine, which a registry keeps once for all that name it.
 const (
 	ociPrefix     = "oci:"
 	artifactType  = "application/vnd.riposte.plugin.v1"
 	typeModule    = "application/wasm"
 	typeSignature = "application/vnd.riposte.plugin.minisign.v1"
+	typeEngine    = "application/vnd.riposte.engine.v1+wasm"
 	maxOCI        = 64 << 10 // bytes of an artifact's manifest
 )
 
@@ -52,7 +54,13 @@ func pushCommand(c *client) *cobra.Command {
 			if !ok {
 				return usageError{fmt.Errorf("%q is no reference: oci:REGISTRY/REPOSITORY:TAG", args[1])}
 			}
-			digest, err := pushArtifact(cmd.Context(), ref, b, signature)
+			var engine []byte
+			if b.Engine() != "" {
+				if engine, err = engines.After(engines.Folder(filepath.Dir(args[0]))).Read(b.Engine()); err != nil {
+					return err
+				}
+			}
+			digest, err := pushArtifact(cmd.Context(), ref, b, signature, engine)
 			if err == nil {
 				fmt.Fprintf(c.writer(), "%s is pushed: %s%s@%s\n", b.Name(), ociPrefix, ref, digest)
 			}
@@ -62,27 +70,33 @@ func pushCommand(c *client) *cobra.Command {
 
 func pullCommand(c *client) *cobra.Command {
 	var out string
-	cmd := &cobra.Command{Use: "pull oci:REFERENCE", Short: "Pull a package and its signature from an OCI registry; nothing is verified or installed", Args: exactly(1, "from where"),
+	cmd := &cobra.Command{Use: "pull oci:REFERENCE", Short: "Pull a package, its signature and its engine from an OCI registry; nothing is verified or installed",
+		Args: exactly(1, "from where"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ref, ok := strings.CutPrefix(args[0], ociPrefix)
 			if !ok {
 				return usageError{fmt.Errorf("%q is no reference: oci:REGISTRY/REPOSITORY:TAG", args[0])}
 			}
-			file, signature, err := fetchArtifact(cmd.Context(), ref)
-			if err != nil {
-				return err
-			}
-			b, err := bundle.Open(file)
+			p, err := fetchArtifact(cmd.Context(), ref)
 			if err != nil {
 				return err
 			}
 			if out == "" {
-				out = b.Manifest.Plugin + ".wasm"
+				out = p.Manifest.Plugin + ".wasm"
 			}
-			if err := place(out, file, signature); err != nil {
+			if p.Engine() != "" {
+				engine, err := p.engine(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if err := c.writeEngine(filepath.Dir(out), p.Bundle, engine); err != nil {
+					return err
+				}
+			}
+			if err := place(out, p.file, p.signature); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.writer(), "%s: %s, %s\n", out, b.Name(), b.Digest)
+			fmt.Fprintf(c.writer(), "%s: %s, %s\n", out, p.Name(), p.Digest)
 			return nil
 		}}
 	outFlag(cmd, &out, "package to write (default PLUGIN.wasm)")
@@ -116,8 +130,8 @@ func onThisMachine(hostPort string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// pushArtifact sends a package with its signature and gives the digest of the artifact. The same package gives the same artifact.
-func pushArtifact(ctx context.Context, ref string, b *bundle.Bundle, signature []byte) (string, error) {
+// pushArtifact sends a package with its signature, and its engine if it names one, and gives the digest of the artifact. The same package gives the same artifact.
+func pushArtifact(ctx context.Context, ref string, b *bundle.Bundle, signature, engine []byte) (string, error) {
 	repo, err := repository(ref)
 	if err != nil {
 		return "", err
@@ -128,10 +142,15 @@ func pushArtifact(ctx context.Context, ref string, b *bundle.Bundle, signature [
 	}
 	local := memory.New()
 	var layers []ocispec.Descriptor
-	for _, part := range []struct {
+	type part struct {
 		mediaType, name string
 		data            []byte
-	}{{typeModule, b.Manifest.Plugin + ".wasm", file}, {typeSignature, b.Manifest.Plugin + ".wasm" + server.SignatureSuffix, signature}} {
+	}
+	parts := []part{{typeModule, b.Manifest.Plugin + ".wasm", file}, {typeSignature, b.Manifest.Plugin + ".wasm" + server.SignatureSuffix, signature}}
+	if engine != nil {
+		parts = append(parts, part{typeEngine, engines.File(b.Engine()), engine})
+	}
+	for _, part := range parts {
 		layer, err := oras.PushBytes(ctx, local, part.mediaType, part.data)
 		if err != nil {
 			return "", err
@@ -155,37 +174,50 @@ func pushArtifact(ctx context.Context, ref string, b *bundle.Bundle, signature [
 }
 
 // fetchArtifact gets a package and its signature; their digests are those that the artifact names.
-func fetchArtifact(ctx context.Context, ref string) (file, signature []byte, err error) {
+func fetchArtifact(ctx context.Context, ref string) (*parcel, error) {
 	repo, err := repository(ref)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	_, text, err := oras.FetchBytes(ctx, repo, repo.Reference.Reference, oras.FetchBytesOptions{MaxBytes: maxOCI})
 	if err != nil {
-		return nil, nil, fmt.Errorf("pull %s: %w", ref, err)
+		return nil, fmt.Errorf("pull %s: %w", ref, err)
 	}
 	var m ocispec.Manifest
 	if err := json.Unmarshal(text, &m); err != nil || m.ArtifactType != artifactType {
-		return nil, nil, abi.NewFault(abi.Invalid, fmt.Sprintf("%s%s is no plugin: its type is %.100q", ociPrefix, ref, m.ArtifactType), "riposte plugin push makes one")
+		return nil, abi.NewFault(abi.Invalid, fmt.Sprintf("%s%s is no plugin: its type is %.100q", ociPrefix, ref, m.ArtifactType), "riposte plugin push makes one")
 	}
-	for _, layer := range m.Layers {
-		to, limit := &file, int64(bundle.MaxBytes)
-		switch layer.MediaType {
-		case typeModule:
-		case typeSignature:
-			to, limit = &signature, trust.MaxSignature
-		default:
-			continue
+	fetch := func(ctx context.Context, mediaType, digest string, limit int64) (found []byte, err error) {
+		for _, layer := range m.Layers {
+			if layer.MediaType != mediaType || digest != "" && string(layer.Digest) != digest {
+				continue
+			}
+			if layer.Size > limit || found != nil {
+				return nil, abi.NewFault(abi.TooLarge, fmt.Sprintf("%s%s has layers that are too large, or too many", ociPrefix, ref), "")
+			}
+			if found, err = content.FetchAll(ctx, repo, layer); err != nil {
+				return nil, fmt.Errorf("pull %s: %w", ref, err)
+			}
 		}
-		if layer.Size > limit || *to != nil {
-			return nil, nil, abi.NewFault(abi.TooLarge, fmt.Sprintf("%s%s has layers that are too large, or too many", ociPrefix, ref), "")
-		}
-		if *to, err = content.FetchAll(ctx, repo, layer); err != nil {
-			return nil, nil, fmt.Errorf("pull %s: %w", ref, err)
-		}
+		return found, nil
 	}
-	if file == nil {
-		return nil, nil, errors.New(ociPrefix + ref + " holds no package")
+	p := &parcel{}
+	if p.file, err = fetch(ctx, typeModule, "", bundle.MaxBytes); err != nil {
+		return nil, err
 	}
-	return file, signature, nil
+	if p.file == nil {
+		return nil, errors.New(ociPrefix + ref + " holds no package")
+	}
+	if p.Bundle, err = bundle.Open(p.file); err != nil {
+		return nil, err
+	}
+	p.engine = func(ctx context.Context) ([]byte, error) {
+		engine, err := fetch(ctx, typeEngine, p.Engine(), engines.MaxEngine) // a blob's digest is made as that of an engine
+		if err == nil && engine == nil {
+			engine, err = engines.After().Read(p.Engine())
+		}
+		return engine, err
+	}
+	p.signature, err = fetch(ctx, typeSignature, "", trust.MaxSignature)
+	return p, err
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/riposte-soar/riposte/host"
+	"github.com/riposte-soar/riposte/host/engines"
 	"github.com/riposte-soar/riposte/host/trust"
 	"github.com/riposte-soar/riposte/server"
 )
@@ -33,6 +35,8 @@ func TestMain(m *testing.M) {
 //	stop           end it
 //	flip FILE N    change a bit of the byte N of a file, counted from its end
 //
+// and the condition [engine:RUNTIME], which says whether this machine has an engine.
+//
 // $ROOT is the root of the repository, $REGISTRY an OCI registry, and small.wasm a module with the functions block, blocked and unblock.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -41,6 +45,18 @@ func TestScripts(t *testing.T) {
 		Setup:              setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": serveSite, "stop": stopServer, "flip": flip,
+		},
+		Condition: func(name string) (bool, error) {
+			runtime, isEngine := strings.CutPrefix(name, "engine:")
+			if !isEngine {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			folder, err := engines.Default()
+			if err != nil {
+				return false, err
+			}
+			_, err = folder.Newest(runtime)
+			return err == nil, nil
 		},
 	})
 }

@@ -4,7 +4,7 @@
 //	sha256-HEX.wasm    an engine, by its digest
 //	python@3.11        for each runtime the digest of its newest engine, for whoever makes a package
 //
-// `make engines` builds them.
+// `make engines` builds them. Wherever one comes from, it is held against the digest when it is read, so nobody need trust where it lay.
 package engines
 
 import (
@@ -24,6 +24,9 @@ import (
 // Folder is where engines lie.
 type Folder string
 
+// Folders are looked through in order.
+type Folders []Folder
+
 // DirEnv is the environment variable that names the folder.
 const DirEnv = "RIPOSTE_ENGINES"
 
@@ -39,11 +42,18 @@ func Default() (Folder, error) {
 	return Folder(filepath.Join(cache, "riposte", "engines")), nil
 }
 
-// Limits of what lies in a folder of engines, in bytes.
-const (
-	maxEngine = 64 << 20
-	maxIndex  = 1 << 10
-)
+// After gives these folders, and after them the default one, if there is one.
+func After(folders ...Folder) Folders {
+	if folder, err := Default(); err == nil {
+		folders = append(folders, folder)
+	}
+	return folders
+}
+
+// MaxEngine bounds an engine, in bytes.
+const MaxEngine = 64 << 20
+
+const maxIndex = 1 << 10
 
 var validDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
@@ -56,7 +66,7 @@ func (f Folder) Newest(runtime string) (string, error) {
 	}
 	text, err := f.read(runtime, maxIndex)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", f.missing("the engine " + runtime)
+		return "", abi.NewFault(abi.NotFound, fmt.Sprintf("the engine %s is not in %s", runtime, f), "build it with `make engines` in a checkout of Riposte")
 	}
 	digest := strings.TrimSpace(string(text))
 	if err == nil && !validDigest.MatchString(digest) {
@@ -70,19 +80,32 @@ func (f Folder) Read(digest string) ([]byte, error) {
 	if !validDigest.MatchString(digest) {
 		return nil, abi.NewFault(abi.Invalid, fmt.Sprintf("%q is not the digest of an engine", digest), "")
 	}
-	name := strings.Replace(digest, ":", "-", 1) + ".wasm"
-	module, err := f.read(name, maxEngine)
+	module, err := f.read(File(digest), MaxEngine)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, f.missing("the engine " + digest)
+		return nil, Folders{f}.missing(digest)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if sum := sha256.Sum256(module); hex.EncodeToString(sum[:]) != strings.TrimPrefix(digest, "sha256:") {
-		return nil, &abi.Fault{Kind: abi.Conflict, Message: "the file of an engine is damaged: it does not have the digest that its name says", Where: filepath.Join(string(f), name),
-			Hint: "remove it, and build it again with: make engines"}
+		return nil, &abi.Fault{Kind: abi.Conflict, Message: "the file of an engine is damaged: it does not have the digest that its name says", Where: filepath.Join(string(f), File(digest)),
+			Hint: "remove it, and install the plugin that needs it again"}
 	}
 	return module, nil
+}
+
+// File is the name of an engine's file in a folder.
+func File(digest string) string { return strings.Replace(digest, ":", "-", 1) + ".wasm" }
+
+// Read gives the engine with a digest, from the first folder that has it.
+func (f Folders) Read(digest string) ([]byte, error) {
+	for _, folder := range f {
+		module, err := folder.Read(digest)
+		if err == nil || abi.AsFault(err).Kind != abi.NotFound {
+			return module, err
+		}
+	}
+	return nil, f.missing(digest)
 }
 
 func (f Folder) read(name string, limit int64) ([]byte, error) {
@@ -97,7 +120,11 @@ func (f Folder) read(name string, limit int64) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-func (f Folder) missing(what string) error {
-	return abi.NewFault(abi.NotFound, what+" is not in "+string(f),
-		"build it with `make engines` in a checkout of Riposte, or copy it from a machine that has it")
+func (f Folders) missing(digest string) error {
+	var names []string
+	for _, folder := range f {
+		names = append(names, string(folder))
+	}
+	return abi.NewFault(abi.NotFound, fmt.Sprintf("the engine %s is not in %s", digest, strings.Join(names, ", nor in ")),
+		"where the plugin was built, `riposte plugin engine FILE` writes it beside the package, from where install takes it")
 }

@@ -54,4 +54,28 @@ func TestEnginesAreFoundByRuntimeAndDigest(t *testing.T) {
 	}
 }
 
+func TestFoldersAreLookedThroughInOrder(t *testing.T) {
+	first, last := t.TempDir(), t.TempDir()
+	t.Setenv(engines.DirEnv, last)
+	sum := sha256.Sum256([]byte("an engine"))
+	digest := "sha256:" + hex.EncodeToString(sum[:])
+	folders := engines.After(engines.Folder(first))
+	if _, err := folders.Read(digest); err == nil || !strings.Contains(err.Error(), "is not in "+first+", nor in "+last) || !strings.Contains(err.Error(), "riposte plugin engine") {
+		t.Errorf("an engine that is nowhere: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(last, engines.File(digest)), []byte("an engine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := folders.Read(digest); err != nil || string(got) != "an engine" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	// One that was changed is said to be, although another folder has it.
+	if err := os.WriteFile(filepath.Join(first, engines.File(digest)), []byte("another"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := folders.Read(digest); err == nil || !strings.Contains(err.Error(), filepath.Join(first, engines.File(digest))) {
+		t.Errorf("a changed engine: %v", err)
+	}
+}
+
 func second[T any](_ T, err error) error { return err }
