@@ -6,7 +6,8 @@ import (
 )
 
 // blocks is the memory of the Extism ABI: blocks of bytes that live outside of the guest, and that it knows by their offsets in a made-up
-// address space. Offsets are never used twice, so a stale or forged one finds nothing and reads as zero.
+// address space. Offsets are never used twice, so a stale or forged one finds nothing and reads as zero. What get and view give is there until the
+// block is freed: who needs it longer copies it.
 type blocks struct {
 	list  []block // by offset
 	dead  int     // freed ones that are still in the list
@@ -20,6 +21,7 @@ type block struct {
 	offset uint64
 	data   []byte
 	live   bool
+	mapped bool // data must be unmapped
 }
 
 const (
@@ -32,7 +34,7 @@ func (b *blocks) alloc(n uint64) uint64 {
 	if n == 0 || n > uint64(b.limit) || !b.room(int(n)) {
 		return 0
 	}
-	return b.adopt(make([]byte, n))
+	return b.adopt(newBytes(int(n)))
 }
 
 // put makes a block of a copy of data.
@@ -40,17 +42,16 @@ func (b *blocks) put(data []byte) uint64 {
 	if len(data) == 0 || !b.room(len(data)) {
 		return 0
 	}
-	return b.adopt(slices.Clone(data))
+	content, mapped := newBytes(len(data))
+	copy(content, data)
+	return b.adopt(content, mapped)
 }
 
 // room says whether a block of n bytes is within the limit. It is asked before anything is made: a guest may try for nothing all day.
 func (b *blocks) room(n int) bool { return b.bytes+int64(n)+blockOverhead <= b.limit }
 
-// adopt makes data a block; the caller does not touch it any more.
-func (b *blocks) adopt(data []byte) uint64 {
-	if len(data) == 0 || !b.room(len(data)) {
-		return 0
-	}
+// adopt makes data a block, for which there is room.
+func (b *blocks) adopt(data []byte, mapped bool) uint64 {
 	b.bytes += int64(len(data)) + blockOverhead
 	if b.dead > 64 && b.dead > len(b.list)/2 {
 		b.list = slices.DeleteFunc(b.list, func(x block) bool { return !x.live })
@@ -58,7 +59,7 @@ func (b *blocks) adopt(data []byte) uint64 {
 	}
 	offset := max(b.next, firstOffset)
 	b.next = (offset + uint64(len(data)) + 15) &^ 7 // never adjacent, so that an access over the end of one is out of range
-	b.list = append(b.list, block{offset: offset, data: data, live: true})
+	b.list = append(b.list, block{offset: offset, data: data, live: true, mapped: mapped})
 	return offset
 }
 
@@ -115,7 +116,7 @@ func (b *blocks) free(offset uint64) {
 		return
 	}
 	b.bytes -= int64(len(x.data)) + blockOverhead
-	x.live, x.data = false, nil
+	x.release()
 	b.dead++
 	for n := len(b.list); n > 0 && !b.list[n-1].live; n-- {
 		b.list = b.list[:n-1]
@@ -149,6 +150,18 @@ func (b *blocks) store64(offset, value uint64) {
 	}
 }
 
+// release frees the bytes of a block.
+func (x *block) release() {
+	if x.mapped {
+		unmapBytes(x.data)
+	}
+	x.live, x.mapped, x.data = false, false, nil
+}
+
+// reset frees all blocks.
 func (b *blocks) reset() {
+	for n := range b.list {
+		b.list[n].release()
+	}
 	*b = blocks{limit: b.limit, next: b.next}
 }

@@ -80,7 +80,8 @@ func (d *device) take(line []byte) {
 	case m.Function != "":
 		d.answer = append(oneLine(d.guest.calls.Call(d.guest.ctx, m.Function, orObject(m.Request))), '\n')
 	default:
-		d.done, d.failed, d.guest.output = true, m.Fault != nil, line
+		d.done, d.failed = true, m.Fault != nil
+		d.guest.says(line)
 	}
 }
 

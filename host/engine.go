@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync"
 
@@ -122,7 +121,7 @@ func hostFunction(fn string) function {
 		if !ok {
 			g.stop(abi.Trap, fn+": the handle of the request is not that of a block")
 		}
-		stack[0] = g.give(slices.Clone(g.calls.Call(ctx, fn, request))) // the reply is on the tape too, and a guest may write to its blocks
+		stack[0] = g.give(g.calls.Call(ctx, fn, request)) // a copy: the reply is on the tape too, and a guest may write to its blocks
 	}
 }
 

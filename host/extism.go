@@ -40,11 +40,12 @@ func extismMemory(d door) {
 	})
 	plain("output_set", types(i64, i64), nil, func(g *guest, s stack) {
 		if data, ok := g.blocks.view(s[0], s[1]); ok {
-			g.outputAt, g.output = s[0], data
+			g.outputAt = s[0]
+			g.says(data)
 		}
 	})
 	plain("output_offset", nil, types(i64), func(g *guest, s stack) { s[0] = g.outputAt })
-	plain("output_length", nil, types(i64), func(g *guest, s stack) { s[0] = uint64(len(g.output)) })
+	plain("output_length", nil, types(i64), func(g *guest, s stack) { s[0] = uint64(g.outputs) })
 	plain("error_set", types(i64), nil, func(g *guest, s stack) {
 		if _, ok := g.blocks.get(s[0]); ok || s[0] == 0 {
 			g.errorAt = s[0]
@@ -54,7 +55,8 @@ func extismMemory(d door) {
 	plain("memory_bytes", nil, types(i64), func(g *guest, s stack) { s[0] = uint64(g.blocks.bytes) })
 	plain("reset", nil, nil, func(g *guest, _ stack) {
 		g.blocks.reset()
-		g.inputAt, g.outputAt, g.errorAt, g.output = 0, 0, 0, nil
+		g.inputAt, g.outputAt, g.errorAt = 0, 0, 0
+		g.says(nil)
 	})
 }
 

@@ -28,7 +28,8 @@ type guest struct {
 	said   speech
 
 	inputAt   uint64 // block of the input
-	output    []byte
+	output    []byte // of the result so much as may be; see says
+	outputs   int    // its length
 	outputAt  uint64
 	errorAt   uint64
 	stack     []string // of a script that crashed, as its engine tells
@@ -56,6 +57,7 @@ type guestKey struct{}
 // run calls the action of a task in an instance.
 func (m *loadedModule) run(ctx context.Context, t task) ending {
 	g := newGuest(t)
+	defer g.blocks.reset()
 	ctx = context.WithValue(ctx, guestKey{}, g)
 	g.ctx = ctx
 	var e ending
@@ -106,8 +108,8 @@ func (g *guest) result(ctx context.Context, code uint32, err error) (json.RawMes
 	if err != nil {
 		return nil, g.crash(ctx, err)
 	}
-	if int64(len(g.output)) > g.limits.output {
-		return nil, abi.NewFault(abi.Limit, fmt.Sprintf("the result has %d bytes, at most %d are possible", len(g.output), g.limits.output), "")
+	if int64(g.outputs) > g.limits.output {
+		return nil, abi.NewFault(abi.Limit, fmt.Sprintf("the result has %d bytes, at most %d are possible", g.outputs, g.limits.output), "")
 	}
 	return g.decode(code)
 }
@@ -204,12 +206,18 @@ func (g *guest) stop(kind abi.Kind, message string) {
 	panic(abi.NewFault(kind, message, ""))
 }
 
-// give makes a block for the guest.
+// says keeps a copy of the result. It may come again and again.
+func (g *guest) says(output []byte) {
+	g.outputs = len(output)
+	g.output = append(g.output[:0], output[:min(int64(len(output)), g.limits.output)]...)
+}
+
+// give makes a block of a copy of data.
 func (g *guest) give(data []byte) uint64 {
 	if len(data) == 0 {
 		return 0
 	}
-	handle := g.blocks.adopt(data)
+	handle := g.blocks.put(data)
 	if handle == 0 {
 		g.stop(abi.Limit, fmt.Sprintf("the plugin holds more than %d MiB of host memory", g.limits.memory>>20))
 	}

@@ -95,16 +95,13 @@ func (p *pool) drain() {
 }
 
 // newInstance instantiates a module for a guest. Nothing of it has run yet, but for the start function of a module that was not taken apart.
-// With an image its memory maps that where it can, which does not make it begin with the image yet; see become.
+// With an image its memory maps that where it can, which does not make it begin with the image yet; see become. Without one, that is while an image
+// is made, it has ordinary memory, since the image keeps that.
 func (e *engine) newInstance(ctx context.Context, code wazero.CompiledModule, g *guest, im *image) (*instance, error) {
 	i := &instance{guest: g, memory: limitedMemory{limit: g.limits.memory}, actions: map[string]api.Function{}}
 	if im != nil {
 		i.memory.first = len(im.memory)
-		if im.pages != nil {
-			if private, err := im.pages.private(); err == nil { // without a mapping it has ordinary memory
-				i.memory.pages = private
-			}
-		}
+		i.memory.pages = e.mapped(im)
 	}
 	module, err := e.runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, &i.memory), code, i.config())
 	if err != nil {
@@ -114,6 +111,23 @@ func (e *engine) newInstance(ctx context.Context, code wazero.CompiledModule, g 
 	}
 	i.module = module
 	return i, nil
+}
+
+// mapped gives the mapping of an image; nil without one, when instances have ordinary memory.
+func (e *engine) mapped(im *image) *privatePages {
+	var p *privatePages
+	err := errors.ErrUnsupported
+	switch {
+	case e.copies:
+	case im.pages != nil:
+		p, err = im.pages.private(int(e.memory))
+	case len(im.memory) == 0:
+		p, err = privateRoom(int(e.memory))
+	}
+	if err != nil {
+		return nil
+	}
+	return p
 }
 
 // config gives the guest its system interface: no files or arguments, unless it is a command, no environment, a clock and randomness that can be

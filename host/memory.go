@@ -6,8 +6,24 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// limitedMemory is the linear memory of an instance: a private mapping of the image's pages where the system has such things, otherwise, and
-// when it grows, ordinary memory of ours.
+// What guests take is not memory of the heap where the system can map memory: it is given back the moment that they let go of it, it does not raise
+// the aim of the garbage collector, and what they do not touch is not there.
+
+// mapLeast is the number of bytes from which on a mapping is worth its system calls.
+const mapLeast = 64 << 10
+
+// newBytes gives n zeros, mapped if they are many. What is mapped must be freed with unmapBytes, and not be used after that.
+func newBytes(n int) (content []byte, mapped bool) {
+	if n >= mapLeast {
+		if content = mapBytes(n); content != nil {
+			return content, true
+		}
+	}
+	return make([]byte, n), false
+}
+
+// limitedMemory is the linear memory of an instance: a private mapping of the image's pages, or of zeros, where the system has such things, with
+// room for all that a guest may have; otherwise ordinary memory.
 type limitedMemory struct {
 	buffer []byte
 	limit  int64

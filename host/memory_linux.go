@@ -15,7 +15,7 @@ import (
 // the cache, until one writes to it. The file is ours alone, is never written again, and goes by being unlinked only. Behind it lies room for the
 // memory to grow, which takes nothing until it is used. Which pages an instance has of its own is told by /proc/self/pagemap
 // (Documentation/admin-guide/mm/pagemap.rst: a page that is present or swapped, and not of a file, is anonymous), so that only those are put back.
-// To throw them away (MADV_DONTNEED) instead would cost a page fault or two for each in the next call, which takes far longer than the copy; that
+// Memory that begins with no image is such a mapping without a file. To throw them away (MADV_DONTNEED) instead would cost a page fault or two for each in the next call, which takes far longer than the copy; that
 // is what is done where there is no pagemap, and with an instance that came to hold too many.
 
 // sharedPages is an image that instances can map.
@@ -27,9 +27,6 @@ type sharedPages struct {
 
 // maxOwnPages is how many pages of its own an instance may keep between two invocations: 2 MiB.
 const maxOwnPages = 512
-
-// roomToGrow is how many bytes lie behind an image. A memory that grows beyond is copied.
-const roomToGrow = 16 << 20
 
 // sharePages maps the first size bytes of a file, a multiple of 64 KiB and not 0.
 func sharePages(file *os.File, size int) (*sharedPages, error) {
@@ -53,7 +50,7 @@ func sharePages(file *os.File, size int) (*sharedPages, error) {
 
 // pagemapTells tries whether the kernel tells pages that were written from those that were read.
 func (s *sharedPages) pagemapTells() bool {
-	p, err := s.private()
+	p, err := s.private(0)
 	if err != nil {
 		return false
 	}
@@ -78,27 +75,49 @@ func (s *sharedPages) release() error {
 
 // privatePages is what one instance sees of an image: its own copy of each page that it wrote to.
 type privatePages struct {
-	shared  *sharedPages
-	content []byte // the image, and room to grow
-	entries []byte // of the pagemap
-	own     []int  // indices of the pages that were its own when last asked
+	shared  *sharedPages // nil without an image
+	content []byte       // the image, and room to grow
+	entries []byte       // of the pagemap
+	own     []int        // indices of the pages that were its own when last asked
 }
 
-func (s *sharedPages) private() (*privatePages, error) {
-	const access = unix.PROT_READ | unix.PROT_WRITE
-	content, err := unix.Mmap(-1, 0, len(s.content)+roomToGrow, access, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+const access = unix.PROT_READ | unix.PROT_WRITE
+
+// mapBytes gives n zeros that are not on the heap, and take memory as they are touched only; nil if the system has none.
+func mapBytes(n int) []byte {
+	content, err := unix.Mmap(-1, 0, n, access, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 	if err != nil {
-		return nil, fmt.Errorf("host: room for an image: %w", err)
+		return nil
 	}
-	p := &privatePages{shared: s, content: content}
-	if _, err := unix.MmapPtr(s.fd, 0, unsafe.Pointer(unsafe.SliceData(content)), uintptr(len(s.content)), access, unix.MAP_PRIVATE|unix.MAP_FIXED); err != nil {
+	return content
+}
+
+func unmapBytes(content []byte) { _ = unix.Munmap(content) } // it fails for what is not mapped only
+
+// privateRoom is memory without an image that may come to so many bytes.
+func privateRoom(most int) (*privatePages, error) {
+	content := mapBytes(most)
+	if content == nil {
+		return nil, errors.New("host: no room for the memory of a guest")
+	}
+	return &privatePages{content: content}, nil
+}
+
+// private maps the image for one instance, whose memory may come to so many bytes.
+func (s *sharedPages) private(most int) (*privatePages, error) {
+	p, err := privateRoom(max(most, len(s.content)))
+	if err != nil {
+		return nil, err
+	}
+	p.shared = s
+	if _, err := unix.MmapPtr(s.fd, 0, unsafe.Pointer(unsafe.SliceData(p.content)), uintptr(len(s.content)), access, unix.MAP_PRIVATE|unix.MAP_FIXED); err != nil {
 		p.release()
 		return nil, fmt.Errorf("host: mapping of an image: %w", err)
 	}
 	return p, nil
 }
 
-func (p *privatePages) release() { _ = unix.Munmap(p.content) } // it fails for what is not mapped only
+func (p *privatePages) release() { unmapBytes(p.content) }
 
 // held is how many bytes belonged to this instance alone when its pages were last looked for.
 func (p *privatePages) held() int { return len(p.own) * pageSize }
@@ -132,7 +151,7 @@ func (p *privatePages) discard() error {
 
 // restore puts the image back into a memory that had come to size bytes, with zeros behind it.
 func (p *privatePages) restore(size int) error {
-	if p.shared.pagemap != nil {
+	if p.shared != nil && p.shared.pagemap != nil {
 		own, err := p.find(size)
 		if err == nil && len(own) <= maxOwnPages {
 			for _, n := range own {

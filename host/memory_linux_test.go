@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -60,7 +62,7 @@ func TestPagesAreRestoredEachTime(t *testing.T) {
 			}
 			a, b := &limitedMemory{}, &limitedMemory{}
 			for _, m := range []*limitedMemory{a, b} {
-				private, err := shared.private()
+				private, err := shared.private(0)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -100,7 +102,8 @@ func TestPagesAreRestoredEachTime(t *testing.T) {
 
 func TestMemoryThatHasGrown(t *testing.T) {
 	content, shared := imageOf(t, rand.New(rand.NewPCG(3, 4)), 16)
-	private, err := shared.private()
+	const most = 16 << 20
+	private, err := shared.private(most)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +111,7 @@ func TestMemoryThatHasGrown(t *testing.T) {
 	defer m.release()
 	im := &image{memory: shared.content, pages: shared}
 	m.Reallocate(uint64(len(content)))[7]++
-	for _, grown := range []int{2 * len(content), len(content) + roomToGrow} {
+	for _, grown := range []int{2 * len(content), most} {
 		b := m.Reallocate(uint64(grown))
 		if !m.mapped() || !bytes.Equal(b[8:len(content)], content[8:]) || bytes.Count(b[len(content):], []byte{0}) != grown-len(content) {
 			t.Fatalf("memory that grew to %d bytes has another content", grown)
@@ -118,13 +121,58 @@ func TestMemoryThatHasGrown(t *testing.T) {
 			t.Fatal("memory that grew was not restored")
 		}
 	}
-	beyond := m.Reallocate(uint64(len(content) + roomToGrow + 1))
+	beyond := m.Reallocate(most + 1)
 	if m.mapped() || !bytes.Equal(beyond[:len(content)], content) || m.restore(im) {
 		t.Error("memory that grew beyond its room has another content, or was restored")
 	}
 	if m.Reallocate(65<<20) != nil || !m.stats.refused {
 		t.Error("memory grew over its limit")
 	}
+}
+
+// TestBlocksAreGivenBack makes and frees large blocks: nothing of them is on the heap, and nothing stays mapped.
+func TestBlocksAreGivenBack(t *testing.T) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	mapped := mappedPages(t)
+	b := blocks{limit: 64 << 20}
+	data := make([]byte, 8<<20)
+	for range 20 {
+		one, other, third := b.put(data), b.alloc(8<<20), b.put([]byte("small"))
+		if one == 0 || other == 0 || third == 0 {
+			t.Fatal("there was no room")
+		}
+		b.store8(other+5, 7)
+		if b.load8(other+5) != 7 || b.load8(other+6) != 0 {
+			t.Error("a block does not hold what was stored")
+		}
+		b.free(one)
+		if b.load8(one) != 0 || b.alloc(64<<20) != 0 {
+			t.Error("a block was used after it was freed, or beyond the limit")
+		}
+		b.reset()
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 10<<20 {
+		t.Errorf("%d bytes were taken from the heap", took)
+	}
+	if more := mappedPages(t) - mapped; more > 160<<20/pageSize { // half of what was mapped; the heap may have reserved something
+		t.Errorf("%d more pages are mapped", more)
+	}
+}
+
+// mappedPages is the size of all mappings of this process.
+func mappedPages(t *testing.T) int {
+	t.Helper()
+	raw, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := strconv.Atoi(strings.Fields(string(raw))[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages
 }
 
 // count is the number of our mappings and files that are open.
@@ -150,7 +198,7 @@ func TestMappingsAndFilesAreGivenBack(t *testing.T) {
 	mappings, files := count(t)
 	for range 50 {
 		shared := share(t, make([]byte, 64<<10))
-		private, err := shared.private()
+		private, err := shared.private(128 << 10)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,11 +13,17 @@ type sharedPages struct{ content []byte }
 
 func sharePages(*os.File, int) (*sharedPages, error) { return nil, errors.ErrUnsupported }
 
-func (*sharedPages) private() (*privatePages, error) { return nil, errors.ErrUnsupported }
+func (*sharedPages) private(int) (*privatePages, error) { return nil, errors.ErrUnsupported }
 
 func (*sharedPages) release() error { return nil }
 
 type privatePages struct{ content []byte }
+
+func privateRoom(int) (*privatePages, error) { return nil, errors.ErrUnsupported }
+
+func mapBytes(int) []byte { return nil }
+
+func unmapBytes([]byte) {}
 
 func (*privatePages) release() {}
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -209,12 +210,8 @@ func (f *fetch) read(ctx context.Context, s *Session, right *capability.HTTP, re
 	if response.ContentLength > limit {
 		return nil, tooLarge()
 	}
-	var body bytes.Buffer
-	if response.ContentLength > 0 {
-		body.Grow(int(response.ContentLength) + bytes.MinRead)
-	}
-	n, err := io.Copy(&body, io.LimitReader(response.Body, limit+1))
-	switch {
+	body, err := readUpTo(response.Body, limit+1, response.ContentLength)
+	switch n := int64(len(body)); {
 	case n > limit:
 		return nil, tooLarge()
 	case err != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded):
@@ -226,8 +223,38 @@ func (f *fetch) read(ctx context.Context, s *Session, right *capability.HTTP, re
 	for name, values := range response.Header {
 		value.Headers[strings.ToLower(name)] = s.redactor.String(strings.Join(values, ", "))
 	}
-	value.Body = payload(s.redactor.Bytes(body.Bytes()))
+	value.Body = payload(s.redactor.Bytes(body))
 	return value, nil
+}
+
+// readUpTo reads at most so many bytes. Room for what was announced, unless that is -1, is made at once, for more in pieces, so that an answer that is
+// too large takes no more than its limit.
+func readUpTo(r io.Reader, most, announced int64) ([]byte, error) {
+	const first, largest = 512, 64 << 10
+	size := announced + 1 // to see the end too
+	if announced < 0 {
+		size = first
+	}
+	var full [][]byte
+	for {
+		part := make([]byte, min(size, most))
+		n, err := 0, error(nil)
+		for n < len(part) && err == nil {
+			var more int
+			more, err = r.Read(part[n:])
+			n += more
+		}
+		if err == io.EOF {
+			err = nil
+		} else if most -= int64(n); err == nil && most > 0 {
+			full, size = append(full, part), min(2*size, largest)
+			continue
+		}
+		if len(full) == 0 {
+			return part[:n], err
+		}
+		return slices.Concat(append(full, part[:n])...), err
+	}
 }
 
 func isRedirect(status int) bool {

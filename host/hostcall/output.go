@@ -93,6 +93,14 @@ func (s *Session) log(request []byte) *abi.Fault {
 func (s *Session) emit(kind string, request []byte) *abi.Fault {
 	o := &s.output
 	e := Emission{Type: kind}
+	const inJSON = 6 // bytes that a byte of a text takes at most
+	texts := 5*inJSON*MaxEmissionText + 4<<10
+	switch { // before anything is made of it
+	case kind != "evidence" && len(request) > texts:
+		return abi.NewFault(abi.TooLarge, fmt.Sprintf("the emission has %d bytes; a text of it may have %d", len(request), MaxEmissionText), "large texts are evidence")
+	case (len(request)-texts)/4*3 > MaxEvidenceBytes-o.evidenceBytes:
+		return abi.NewFault(abi.Limit, fmt.Sprintf("at most %d bytes of evidence are taken", MaxEvidenceBytes), "")
+	}
 	if fault := decode(request, &e.Emission); fault != nil {
 		return fault
 	}

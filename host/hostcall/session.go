@@ -25,9 +25,9 @@ type SessionOptions struct {
 	Settings  json.RawMessage // of the connector, with references to secrets
 	Grant     capability.Grant
 	Services  *Services
-	Tape      tape.Log
-	MaxCalls  int  // host calls but for log and emit; 0 is without limit
-	Peer      Peer // nil in production
+	Tape      tape.Log // nil keeps no record
+	MaxCalls  int      // host calls but for log and emit; 0 is without limit
+	Peer      Peer     // nil in production
 }
 
 // Session carries out the host calls of one invocation.
@@ -50,7 +50,7 @@ type Session struct {
 // guest saw. A required setting that is missing, or a mistake in manifest, settings or grant, is a fault of kind invalid.
 func NewSession(o SessionOptions) (*Session, *abi.Fault) {
 	if o.Tape == nil {
-		o.Tape = &tape.Memory{}
+		o.Tape = unrecorded{}
 	}
 	if o.Namespace == "" {
 		o.Namespace = o.Manifest.Plugin
@@ -64,6 +64,15 @@ func NewSession(o SessionOptions) (*Session, *abi.Fault) {
 	}
 	return &Session{o: o, plan: p, recorded: tape.Exchanges(o.Tape.Recorded())}, nil
 }
+
+// unrecorded stands for the tape of an invocation that has none.
+type unrecorded struct{}
+
+// Append implements tape.Log.
+func (unrecorded) Append(tape.Entry, bool) error { return nil }
+
+// Recorded implements tape.Log.
+func (unrecorded) Recorded() []tape.Entry { return nil }
 
 // GuestSettings are the connector's settings without its secrets.
 func (s *Session) GuestSettings() json.RawMessage { return s.plan.guest }

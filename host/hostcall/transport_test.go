@@ -20,6 +20,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 
 	"github.com/riposte-soar/riposte/host/capability"
 	"github.com/riposte-soar/riposte/host/tape"
@@ -161,5 +162,27 @@ func BenchmarkFetch(b *testing.B) {
 			b.Fatalf("%s", answer)
 		}
 		s.Close()
+	}
+}
+
+// TestReadUpTo reads answers of all lengths around its limits, from readers that give little, end late, or break off.
+func TestReadUpTo(t *testing.T) {
+	whole := bytes.Repeat([]byte("0123456789abcdef"), 20_000)
+	for _, length := range []int{0, 1, 511, 512, 513, 1535, 1536, 1537, 64 << 10, 200_000} {
+		for _, most := range []int64{1, 512, 1536, 199_999, 200_000, 200_001} {
+			for _, announced := range []int64{-1, 0, int64(length)} {
+				for name, slow := range map[string]func(io.Reader) io.Reader{"whole": func(r io.Reader) io.Reader { return r },
+					"halves": iotest.HalfReader, "end with data": iotest.DataErrReader} {
+					got, err := readUpTo(slow(bytes.NewReader(whole[:length])), most, announced)
+					if want := whole[:min(int64(length), most)]; err != nil || !bytes.Equal(got, want) {
+						t.Fatalf("%s: of %d bytes, at most %d, announced %d: %d bytes, %v", name, length, most, announced, len(got), err)
+					}
+				}
+			}
+		}
+	}
+	broken := io.MultiReader(bytes.NewReader(whole[:1000]), iotest.ErrReader(io.ErrUnexpectedEOF))
+	if got, err := readUpTo(broken, 5000, 3000); !errors.Is(err, io.ErrUnexpectedEOF) || len(got) != 1000 {
+		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }

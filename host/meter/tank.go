@@ -19,7 +19,7 @@ const (
 	minSlice   = 1 << 13
 	maxSlice   = 1 << 22
 
-	sliceTime = time.Millisecond
+	sliceTime = 250 * time.Microsecond
 )
 
 // Tank is the fuel of one call. It hands it out in slices of about a millisecond. The zero value with a Limit is ready to use; a Tank
