@@ -33,7 +33,11 @@ func newEngine(o Options) (*engine, error) {
 		return nil, fmt.Errorf("host: cache: %w", err)
 	}
 	ctx := context.Background()
-	config := wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(uint32(max(o.Memory>>16, 1)))
+	config := wazero.NewRuntimeConfig()
+	if o.Interpret {
+		config = wazero.NewRuntimeConfigInterpreter()
+	}
+	config = config.WithCompilationCache(cache).WithMemoryLimitPages(uint32(max(o.Memory>>16, 1)))
 	e := &engine{runtime: wazero.NewRuntimeWithConfig(ctx, config), cache: cache, memory: o.Memory, copies: o.copies}
 	if err := e.instantiateDoors(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("host: %w", err), e.close())

@@ -60,6 +60,10 @@ type Options struct {
 	WorkerIdle     time.Duration // a worker without work ends after so long; default 1 minute
 	InstallTimeout time.Duration // of a module's compilation and initialisation in a worker; default 2 minutes
 
+	// Interpret runs modules in this process without compiling them to native code: they are there soon, for whoever tries out what he has just built,
+	// and run slowly. What a call comes to is the same, to the instruction, but that 2,000 calls in each other are too deep.
+	Interpret bool
+
 	copies bool // see engine
 }
 

@@ -29,7 +29,7 @@ import (
 // workbench is a plugin's folder, and how its calls go out.
 type workbench struct {
 	dir      string
-	quick    bool // build soon rather than well
+	quick    string // build soon rather than well, and keep in this folder what serves again; empty: build well
 	module   string
 	settings string
 	allow    []string
@@ -46,11 +46,17 @@ func (w *workbench) plugin(ctx context.Context, said io.Writer) (*bundle.Bundle,
 	if w.module != "" {
 		return bundle.OpenFile(w.module)
 	}
-	p, err := author.Build(ctx, w.dir, author.Options{Bare: true, Quick: w.quick, Say: func(what string) { fmt.Fprintln(said, what) }})
+	p, err := author.Build(ctx, w.dir, author.Options{Bare: true, Unchecked: true, Quick: w.quick != "", Kept: w.quick, Say: func(what string) { fmt.Fprintln(said, what) }})
 	if err != nil {
 		return nil, err
 	}
 	return p.Bundle, nil
+}
+
+// scripts tells a plugin whose module is an engine that is compiled already.
+func (w *workbench) scripts() bool {
+	_, head, err := author.ReadManifest(filepath.Join(w.dir, author.ManifestFile))
+	return err == nil && head.Runtime != ""
 }
 
 // open makes the harness. Modules that are tried out have a cache of their own, which is kept small.
@@ -59,7 +65,7 @@ func (w *workbench) open(live bool) (*harness.Harness, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := harness.Options{CacheDir: filepath.Join(user, "riposte", "trials"), Live: live}
+	o := harness.Options{CacheDir: filepath.Join(user, "riposte", "trials"), Live: live, Interpret: w.quick != "" && !w.scripts()}
 	for _, text := range w.allow {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
@@ -134,6 +140,12 @@ func testCommand(c *client) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if f.watch {
+				if f.quick, err = os.MkdirTemp("", "riposte-watch-*"); err != nil {
+					return err
+				}
+				defer os.RemoveAll(f.quick)
+			}
 			h, err := f.open(m.Record || m.Contract || m.LiveAfter > 0)
 			if err != nil {
 				return err
@@ -142,7 +154,6 @@ func testCommand(c *client) *cobra.Command {
 			if !f.watch {
 				return c.test(cmd, h, &f, m)
 			}
-			f.quick = true
 			return c.testAgain(cmd, h, &f, m)
 		}}
 	f.flags(cmd)

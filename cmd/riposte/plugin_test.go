@@ -187,14 +187,7 @@ func runPage(t *testing.T, name string) (out string) {
 		}
 		script.WriteString(commands)
 	}
-	bin := t.TempDir()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(self, filepath.Join(bin, "riposte")); err != nil { // testscript's Main looks at the name that it is called by
-		t.Fatal(err)
-	}
+	bin := filepath.Dir(command(t))
 	port, other := freePort(t), freePort(t)
 	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
@@ -206,6 +199,19 @@ func runPage(t *testing.T, name string) (out string) {
 		t.Fatalf("%v\n%s", err, said)
 	}
 	return string(said)
+}
+
+// command gives the path of a riposte that is this program.
+func command(t *testing.T) string {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "riposte") // testscript's Main looks at the name that it is called by
+	if err := os.Symlink(self, name); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 // freePort gives a port that nobody listens on, for a server that is told one.

@@ -60,7 +60,11 @@ func compileAssemblyScript(ctx context.Context, p *Project) (*Made, error) {
 	out := filepath.Join(p.Scratch, "module.wasm")
 	within := *p
 	within.Dir = root
-	err = within.Run(ctx, nil, asc, paths[0], paths[1], "-o", out, "-Oz", "--runtime", "incremental", "--exportStart", "_initialize",
+	optimise := "-Oz"
+	if p.Quick { // half of the time
+		optimise = "-O0"
+	}
+	err = within.Run(ctx, nil, asc, paths[0], paths[1], "-o", out, optimise, "--runtime", "incremental", "--exportStart", "_initialize",
 		"--use", "abort="+paths[2]+"/aborted", "--transform", "./"+paths[3])
 	if err != nil {
 		return nil, err

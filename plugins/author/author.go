@@ -80,16 +80,21 @@ func LanguageOf(head *abi.Manifest, file string) (Language, error) {
 
 // Missing gives a fault that names what the language needs and this machine lacks, or nil.
 func (l Language) Missing() error {
+	if err := l.missingTool(); err != nil || l.Ready == nil {
+		return err
+	}
+	return l.Ready()
+}
+
+// missingTool is Missing without Ready: that finds what Compile finds too, and runs compilers for it.
+func (l Language) missingTool() error {
 	var names, ways []string
 	for _, t := range l.Tools {
 		if found, _ := lookPath(t.Name); found == "" {
 			names, ways = append(names, t.Name), append(ways, t.Get)
 		}
 	}
-	switch {
-	case names == nil && l.Ready != nil:
-		return l.Ready()
-	case names == nil:
+	if names == nil {
 		return nil
 	}
 	return abi.NewFault(abi.Failed, fmt.Sprintf("%s needs %s, which is not in PATH", l.Title, strings.Join(names, " and ")), strings.Join(ways, "; "))
@@ -103,6 +108,8 @@ type Project struct {
 	Scratch string
 	// Quick asks for a module soon rather than for a small or a fast one, where the compiler knows the difference.
 	Quick bool
+	// Kept is a folder for what the next build of this plugin can use again; empty: there is none.
+	Kept string
 	// Say tells the author what is going on; it is for what takes long.
 	Say func(what string)
 }
@@ -131,8 +138,12 @@ type Options struct {
 	Say func(what string)
 	// Quick is for a module that is tried out while it is written: it is there soon, but larger and slower, and its instructions are others.
 	Quick bool
+	// Kept is a folder for what the next build of the same plugin can use again, if it is set. What lies there came from the same plugin.
+	Kept string
 	// Bare leaves assets and bill of materials out.
 	Bare bool
+	// Unchecked leaves it to the caller, who installs the package at once, to find out what is wrong with scripts.
+	Unchecked bool
 }
 
 // Build makes the package of the plugin in a folder. Errors name the file, and the line where there is one.
@@ -162,7 +173,7 @@ func Build(ctx context.Context, dir string, o Options) (*Package, error) {
 		return nil, err
 	}
 	p, err := pack(made.Module, parts)
-	if err == nil && p.Engine() != "" {
+	if err == nil && p.Engine() != "" && !o.Unchecked {
 		err = check(ctx, p.Bundle)
 	}
 	if err != nil {
@@ -174,7 +185,7 @@ func Build(ctx context.Context, dir string, o Options) (*Package, error) {
 
 // Make compiles the plugin in a folder.
 func (l Language) Make(ctx context.Context, dir string, head *abi.Manifest, o Options) (*Made, error) {
-	if err := l.Missing(); err != nil {
+	if err := l.missingTool(); err != nil {
 		return nil, err
 	}
 	scratch, err := os.MkdirTemp("", "riposte-build-*")
@@ -185,7 +196,7 @@ func (l Language) Make(ctx context.Context, dir string, head *abi.Manifest, o Op
 	if o.Say == nil {
 		o.Say = func(string) {}
 	}
-	return l.Compile(ctx, &Project{Dir: dir, Manifest: *head, Scratch: scratch, Quick: o.Quick, Say: o.Say})
+	return l.Compile(ctx, &Project{Dir: dir, Manifest: *head, Scratch: scratch, Quick: o.Quick, Kept: o.Kept, Say: o.Say})
 }
 
 // Pack packs a module that was compiled by other means, with the manifest in a file, and checks the package. Parts of it that are missing are

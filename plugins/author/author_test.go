@@ -16,8 +16,8 @@ import (
 	"github.com/riposte-soar/riposte/testing/harness"
 )
 
-// TestNewPluginBuilds makes a plugin in each language outside of the repository, builds it twice to the same bytes, and runs the cases that come
-// with it.
+// TestNewPluginBuilds makes a plugin in each language outside of the repository, builds it in two folders to the same bytes, and runs the
+// cases that come with it.
 func TestNewPluginBuilds(t *testing.T) {
 	shareCrates(t)
 	h, err := harness.Open(harness.Options{CacheDir: filepath.Join(t.TempDir(), "cache")})
@@ -44,8 +44,12 @@ func TestNewPluginBuilds(t *testing.T) {
 					t.Errorf("%s: %v\n%s", name, err, text)
 				}
 			}
+			copied := filepath.Join(t.TempDir(), "elsewhere")
+			if _, err := author.New(copied, "acme-list", l); err != nil {
+				t.Fatal(err)
+			}
 			var first []byte
-			for range 2 {
+			for _, dir := range []string{dir, copied} {
 				p, err := author.Build(t.Context(), dir, author.Options{})
 				if err != nil {
 					t.Fatal(err)

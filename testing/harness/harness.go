@@ -31,6 +31,8 @@ import (
 type Options struct {
 	// CacheDir keeps compiled modules.
 	CacheDir string
+	// Interpret is for a plugin that changes from run to run: it is there soon, but slow; see host.Options.
+	Interpret bool
 	// Live lets calls go out, to what Network permits, with secrets of the environment and of files.
 	Live    bool
 	Network capability.Network
@@ -61,7 +63,7 @@ func Open(o Options) (*Harness, error) {
 	}
 	h.services = hostcall.NewServices(services)
 	var err error
-	if h.host, err = host.New(host.Options{CacheDir: o.CacheDir, Services: h.services}); err != nil {
+	if h.host, err = host.New(host.Options{CacheDir: o.CacheDir, Services: h.services, Interpret: o.Interpret}); err != nil {
 		h.services.Close()
 		return nil, err
 	}

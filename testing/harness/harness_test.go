@@ -127,6 +127,28 @@ func TestCases(t *testing.T) {
 	}
 }
 
+// TestInterpreted: what is interpreted comes to the same as what is compiled, instruction by instruction.
+func TestInterpreted(t *testing.T) {
+	h, err := harness.Open(harness.Options{CacheDir: filepath.Join(t.TempDir(), "cache"), Interpret: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	compiled := run(t, harness.Mode{}, load(t)...)
+	interpreted, err := h.Run(t.Context(), shared.wall, load(t), harness.Mode{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, one := range interpreted.Results {
+		said := func(r *harness.Result) string {
+			return fmt.Sprintf("%s %s %s %v, %d instructions, %d bytes, %d calls, %q %v", r.Case, r.Verdict, r.Output, r.Fault, r.Fuel, r.Memory, len(r.Calls), r.Stack, r.Logs)
+		}
+		if got, want := said(one), said(compiled.Results[i]); got != want {
+			t.Errorf("interpreted: %s\ncompiled:    %s", got, want)
+		}
+	}
+}
+
 const settings = `settings: {url: "https://wall.corp.test", key: {secret: "env:WALL_KEY"}}` + "\n"
 
 // Each case differs in one thing from what happens; the failure names the line, and what is wanted and got.

@@ -16,28 +16,42 @@ import (
 // system, and sees what comes over a network as well.
 const pollEvery = 100 * time.Millisecond
 
+// settled is how long a folder must stay as it is before a change counts: an editor empties a file before it writes it.
+const settled = 10 * time.Millisecond
+
 // Watch looks at the files of a plugin's folder, and calls fn at once and then after each change, until ctx is over. What happens while fn runs
 // counts as a change too, but for files of these names.
 func Watch(ctx context.Context, dir string, but []string, fn func()) error {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		before, err := sight(dir, but)
-		if err != nil {
-			return err
-		}
+	seen, err := sight(dir, but)
+	for err == nil {
 		fn()
-		for same := true; same; {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-tick.C:
-			}
-			now, err := sight(dir, but)
-			if err != nil {
-				return err
-			}
-			same = maps.Equal(before, now)
+		seen, err = change(ctx, dir, but, seen)
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// change waits until a folder is not as it was, and gives what it is like then.
+func change(ctx context.Context, dir string, but []string, before map[string]string) (map[string]string, error) {
+	last, wait := before, pollEvery
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(wait):
+		}
+		now, err := sight(dir, but)
+		switch {
+		case err != nil:
+			return nil, err
+		case !maps.Equal(last, now):
+			last, wait = now, settled
+		case !maps.Equal(before, now):
+			return now, nil
+		default:
+			wait = pollEvery
 		}
 	}
 }
