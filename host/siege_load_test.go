@@ -51,6 +51,8 @@ func refusedShapes() map[string][]byte {
 		"exceptions":                         {actions: act, tail: section(13, []byte{1, 0, 0})},
 		"two manifests":                      {actions: act, tail: custom(abi.ManifestSection, []byte("{}"))},
 		"two bills of materials":             {actions: act, tail: join(custom("riposte.sbom", []byte("{}")), custom("riposte.sbom", []byte("{}")))},
+		"100,000 nested blocks":              {actions: []action{{"act", nested(opBlock, 100_000)}}},
+		"5,000 nested loops":                 {actions: []action{{"act", nested(opLoop, 5000)}}},
 		"tail calls":                         {actions: []action{{"act", []byte{0x12, 0}}}},
 		"an atomic instruction":              {actions: []action{{"act", join(i32const(0), []byte{0xfe, 0x10, 2, 0})}}},
 	} {
@@ -72,6 +74,11 @@ func refusedShapes() map[string][]byte {
 		packed["manifest: "+name] = manifested(assembly{actions: act}.module(), manifest)
 	}
 	return packed
+}
+
+// nested is a function of n blocks in each other.
+func nested(op byte, n int) []byte {
+	return join(repeat([]byte{op, 0x40}, n), repeat([]byte{opEnd}, n), i32const(0))
 }
 
 // manifested puts a manifest into a module as it is.
@@ -166,8 +173,8 @@ func heavyShapes() map[string]assembly {
 		"150,000 element segments":      {actions: []action{act}, table: 10, segments: elements},
 		"a custom section of 40 MiB":    {actions: []action{act}, tail: custom("x", make([]byte, 40<<20))},
 		"br_table of a million targets": {actions: []action{{"act", branch}}},
-		"100,000 nested blocks":         {actions: []action{{"act", join(repeat([]byte{opBlock, 0x40}, 100_000), repeat([]byte{opEnd}, 100_000), i32const(0))}}},
-		"5,000 nested loops":            {actions: []action{{"act", join(repeat([]byte{opLoop, 0x40}, 5000), repeat([]byte{opEnd}, 5000), i32const(0))}}},
+		"8,000 nested blocks":           {actions: []action{{"act", nested(opBlock, 8000)}}},
+		"1,500 nested loops":            {actions: []action{{"act", nested(opLoop, 1500)}}},
 	}
 }
 

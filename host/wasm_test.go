@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -203,10 +204,11 @@ func sleb(n int64) []byte {
 	}
 }
 
-// slowModule has one function of so many branches that the compiler takes minutes for it.
+// slowModule has functions of so many branches as are allowed, for which the compiler takes many seconds.
 func slowModule() assembly {
 	branch := join([]byte{0x02, 0x40}, i32const(1), []byte{0x0d, 0, opEnd}) // block, br_if 0, end
-	return assembly{actions: []action{{"act", join(repeat(branch, 60_000), i32const(0))}}}
+	slow := action{"", join(repeat(branch, 4000), i32const(0))}
+	return assembly{actions: append([]action{{"act", i32const(0)}}, slices.Repeat([]action{slow}, 14)...)}
 }
 
 // wideModule has one function of so many instructions that the compiler takes hundreds of MiB for it.

@@ -2,6 +2,7 @@ package meter_test
 
 import (
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,6 +47,41 @@ func timed(b *testing.B, m api.Module, fn string, arg uint64) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Since(start)
+}
+
+// BenchmarkWork compiles the slow shapes as large as they may be, and gives the processor time in the unit of Limits.Work: at most about 1. See work.go.
+func BenchmarkWork(b *testing.B) {
+	for name, shape := range slow {
+		b.Run(name, func(b *testing.B) {
+			var bin []byte
+			var n int
+			for n = 64; ; n += n / 4 {
+				locals, body := shape(n)
+				out, err := meter.Instrument(one(body, locals, "", ""), meter.Options{Limits: meter.Limits{FunctionWork: 1e9}})
+				if err != nil {
+					break
+				}
+				bin = out
+			}
+			before := processor(b)
+			for b.Loop() {
+				if _, err := guestRuntime(b, plenty()).CompileModule(b.Context(), bin); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric((processor(b)-before).Seconds()/float64(b.N), "of-estimate")
+			b.ReportMetric(float64(n), "parts")
+		})
+	}
+}
+
+// processor is the time that this process has had.
+func processor(b *testing.B) time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Skip("the system does not tell: ", err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 // BenchmarkInstrument is the time to rewrite a Go guest of 3.5 MB.

@@ -16,6 +16,7 @@ type function struct {
 	loops     []loop
 	loop      int32 // innermost, while reading
 	maxHeight int
+	branches  int // instructions that begin, end or leave a block on a condition
 	calls     bool
 }
 
@@ -61,7 +62,7 @@ func (f *function) read(i int) error {
 	f.typ = m.types[m.funcs[m.numImpFunc+i]]
 	f.body, f.unitAt, f.frames = f.body[:0], f.unitAt[:0], f.frames[:0]
 	f.units, f.edges, f.loops, f.loop = f.units[:0], f.edges[:0], f.loops[:0], none
-	f.maxHeight, f.calls = 0, false
+	f.maxHeight, f.branches, f.calls = 0, 0, false
 	r := &reader{b: m.bin, pos: m.bodies[i].start, end: m.bodies[i].end, section: "code"}
 	f.readLocals(r)
 	cur, height := f.newUnit(none), 0
@@ -131,6 +132,10 @@ func (f *function) step(r *reader, in *instr, cur int32, height *int) int32 {
 	top := &f.frames[len(f.frames)-1]
 	if !top.dead {
 		f.units[cur].charge += uint32(in.cost)
+	}
+	switch in.op {
+	case opBlock, opLoop, opIf, opElse, opBrIf, opBrTable:
+		f.branches++
 	}
 	switch in.op {
 	case opBlock, opLoop, opIf:

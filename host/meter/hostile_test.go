@@ -54,6 +54,69 @@ func vec(s string) string { return leb(len(s)) + s }
 
 const i32, i64, f32, v128 = "\x7f", "\x7e", "\x7d", "\x7b"
 
+// slow are functions of which n parts take more than n times as long to compile.
+var slow = map[string]func(n int) (locals, body string){
+	"blocks": func(n int) (string, string) { return "\x00", strings.Repeat("\x02\x40", n) + strings.Repeat("\x0b", n) },
+	"loops":  func(n int) (string, string) { return "\x00", strings.Repeat("\x03\x40", n) + strings.Repeat("\x0b", n) },
+	"loops with exits": func(n int) (string, string) {
+		return i32Locals(1), strings.Repeat("\x03\x40", n) + strings.Repeat("\x20\x00\x0d\x00\x0b", n)
+	},
+	"branches": func(n int) (string, string) { return i32Locals(1), strings.Repeat("\x02\x40\x20\x00\x0d\x00\x0b", n) },
+	"ifs": func(n int) (string, string) {
+		return i32Locals(1), strings.Repeat("\x20\x00\x04\x40", n) + strings.Repeat("\x0b", n)
+	},
+	"locals set in ifs": func(n int) (string, string) {
+		var b strings.Builder
+		for i := range n {
+			b.WriteString("\x20\x00\x04\x40\x41\x01\x21" + leb(i) + "\x0b")
+		}
+		for i := range n {
+			b.WriteString("\x20" + leb(i) + "\x1a")
+		}
+		return i32Locals(n), b.String()
+	},
+	"locals counted in loops": func(n int) (string, string) {
+		var b strings.Builder
+		for i := range n {
+			b.WriteString("\x03\x40\x20" + leb(i) + "\x41\x01\x6a\x21" + leb(i) + "\x20\x00\x0d\x00\x0b")
+		}
+		return i32Locals(n), b.String()
+	},
+}
+
+func i32Locals(n int) string { return "\x01" + leb(n) + i32 }
+
+// TestWorkIsBounded finds where each slow shape is refused: beyond what compilers make, by an error that says what and where.
+func TestWorkIsBounded(t *testing.T) {
+	for name, shape := range slow {
+		most := 0
+		for n := 1 << 8; n <= 1<<18; n *= 2 {
+			locals, body := shape(n)
+			_, err := meter.Instrument(one(body, locals, "", ""), meter.Options{Limits: meter.Limits{Locals: 1 << 20}})
+			if err == nil {
+				most = n
+				continue
+			}
+			var refused *meter.Error
+			if !errors.As(err, &refused) || refused.Section != "code" || refused.Offset == 0 || refused.Hint == "" || !strings.Contains(refused.Problem, "function 0 would take too long to compile") {
+				t.Errorf("%s: %v", name, err)
+			}
+			break
+		}
+		if most < 512 || most > 1<<14 {
+			t.Errorf("%s: %d are taken", name, most)
+		}
+	}
+	b := &builder{}
+	locals, body := slow["branches"](5000)
+	for n := range 12 {
+		b.add("f"+leb(n), ":", locals, body)
+	}
+	if _, err := meter.Instrument(b.module("", ""), meter.Options{}); err == nil || !strings.Contains(err.Error(), "the module would take too long") {
+		t.Errorf("twelve functions that are slow to compile: %v", err)
+	}
+}
+
 // tree is functions of which each calls the next one twice: 2 to the power of the depth calls without a loop or a recursion.
 func tree(depth int) []byte {
 	b := &builder{}

@@ -98,6 +98,8 @@ type Limits struct {
 	Functions     int    // functions defined in the module
 	Locals        int    // parameters and locals of one function
 	FunctionBytes int    // body of one function
+	FunctionWork  int64  // of compiling one function, in nanoseconds as estimated, beside what is linear in its size
+	Work          int64  // of compiling all of them
 	Globals       int    // globals defined in the module
 	Exports       int    // entries of the export section
 	Tables        int    // tables defined in the module
@@ -109,7 +111,7 @@ type Limits struct {
 // DefaultLimits are wide enough for an interpreter such as CPython compiled to WebAssembly.
 func DefaultLimits() Limits {
 	return Limits{
-		ModuleBytes: 64 << 20, Types: 20_000, Imports: 1_000, Functions: 200_000, Locals: 10_000, FunctionBytes: 4 << 20,
+		ModuleBytes: 64 << 20, Types: 20_000, Imports: 1_000, Functions: 200_000, Locals: 10_000, FunctionBytes: 4 << 20, FunctionWork: 5e9, Work: 20e9,
 		Globals: 50_000, Exports: 20_000, Tables: 16, TableElements: 256 << 10, Segments: 200_000, MemoryPages: 4096,
 	}
 }
@@ -127,6 +129,12 @@ func (l Limits) withDefaults() Limits {
 		if *f.v <= 0 {
 			*f.v = f.def
 		}
+	}
+	if l.FunctionWork <= 0 {
+		l.FunctionWork = d.FunctionWork
+	}
+	if l.Work <= 0 {
+		l.Work = d.Work
 	}
 	if l.TableElements == 0 {
 		l.TableElements = d.TableElements

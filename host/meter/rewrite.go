@@ -107,8 +107,12 @@ func (w *rewriter) missing(out []byte, content map[byte][]byte, after, before in
 func (w *rewriter) code() ([]byte, error) {
 	f := &function{m: w.m}
 	out := make([]byte, 0, len(w.m.bin)+len(w.m.bin)/4)
+	var work int64
 	for i := range w.m.bodies {
 		if err := f.read(i); err != nil {
+			return nil, err
+		}
+		if err := f.bound(i, &work); err != nil {
 			return nil, err
 		}
 		out = w.write(f, out)
