@@ -23,6 +23,7 @@ import (
 	"github.com/riposte-soar/riposte/host/engines"
 	"github.com/riposte-soar/riposte/host/hostcall"
 	"github.com/riposte-soar/riposte/host/tape"
+	"github.com/riposte-soar/riposte/host/worker"
 	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/schemas"
 )
@@ -49,7 +50,9 @@ type Options struct {
 	Fuel      int64         // instructions of one invocation, about; default none: the timeout bounds them
 
 	// Worker is the program that runs as worker processes: one whose main calls WorkerMain first, such as Self(). Modules are compiled there, and
-	// those that Isolate names run there only. Without one everything happens in this process, and what Isolate names is refused.
+	// those that Isolate names run there only. New fails where the system could confine them and does not (Linux without seccomp).
+	// Without one everything happens in this process, compilation too, which nothing can interrupt: that is for tests, and for programs that install
+	// modules of their own only. What Isolate names is refused then.
 	Worker string
 	// Isolate says whether a package runs in a process of its own, without the rights of this one; nil: none does.
 	Isolate func(*bundle.Bundle) bool
@@ -168,6 +171,12 @@ func New(o Options) (*Host, error) {
 	if err := os.Chmod(o.CacheDir, 0o700); err != nil {
 		return nil, fmt.Errorf("host: the cache must be ours alone: %w", err)
 	}
+	if o.Worker != "" {
+		if err := worker.Confinable(); err != nil {
+			return nil, abi.NewFault(abi.Unavailable, "plugins cannot be compiled on this system: "+err.Error(),
+				"the kernel needs CONFIG_SECCOMP_FILTER, and a container must be allowed to call seccomp(2)")
+		}
+	}
 	engine, err := newEngine(o)
 	if err != nil {
 		return nil, err
@@ -231,7 +240,7 @@ func (h *Host) isolates(b *bundle.Bundle) bool {
 }
 
 func noWorkers(b *bundle.Bundle) *abi.Fault {
-	return abi.NewFault(abi.Refused, b.Name()+" must run in a process of its own, and this program starts none", "")
+	return abi.NewFault(abi.Refused, b.Name()+" must run in a process of its own, and this program starts none", "host.Options.Worker names the program that does")
 }
 
 // Load brings the module of an installed package into memory, as a call of it would, so that the next call need not wait for that.

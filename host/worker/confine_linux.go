@@ -40,6 +40,16 @@ func confine(b Bounds) error {
 	return install(slices.Concat(computing, caching, own), false)
 }
 
+// Confinable says why this system cannot confine workers; no worker starts then. It changes nothing.
+func Confinable() error {
+	// Without a filter the call fails whatever happens: EFAULT says that the kernel would have read one (seccomp(2), notes).
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, 0)
+	if errno == unix.EFAULT {
+		return nil
+	}
+	return fmt.Errorf("worker: this system has no filters of system calls: seccomp: %w", errno)
+}
+
 // Seal gives up files and new native code: what the process has mapped and opened is all that it will have. It cannot be taken back. Where
 // the system has no such thing it does nothing.
 func Seal() error { return install(slices.Concat(computing, own), true) }

@@ -38,16 +38,17 @@ func systemTrials() map[string]func() error {
 			local, remote := make([]byte, 8), make([]byte, 8)
 			return ignore(unix.ProcessVMReadv(os.Getppid(), []unix.Iovec{{Base: &local[0], Len: 8}}, []unix.RemoteIovec{{Base: 4096, Len: len(remote)}}, 0))
 		},
-		"raise a limit":  func() error { return unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 64, Max: 64}) },
-		"io_uring":       func() error { return system(unix.SYS_IO_URING_SETUP) },
-		"bpf":            func() error { return system(unix.SYS_BPF) },
-		"unshare":        func() error { return unix.Unshare(unix.CLONE_NEWUSER) },
-		"mount":          func() error { return unix.Mount("none", "/", "tmpfs", 0, "") },
-		"keys":           func() error { return system(unix.SYS_ADD_KEY) },
-		"map code":       func() error { return mapCode() },
-		"threads":        func() error { return threads() },
-		"privileges":     func() error { return privileges() },
-		"terminal stays": func() error { return ignore(unix.IoctlGetTermios(0, unix.TCGETS)) },
+		"raise a limit":   func() error { return unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 64, Max: 64}) },
+		"io_uring":        func() error { return system(unix.SYS_IO_URING_SETUP) },
+		"bpf":             func() error { return system(unix.SYS_BPF) },
+		"unshare":         func() error { return unix.Unshare(unix.CLONE_NEWUSER) },
+		"mount":           func() error { return unix.Mount("none", "/", "tmpfs", 0, "") },
+		"keys":            func() error { return system(unix.SYS_ADD_KEY) },
+		"map code":        func() error { return mapCode() },
+		"threads":         func() error { return threads() },
+		"privileges":      func() error { return privileges() },
+		"ask for filters": func() error { return worker.Confinable() },
+		"terminal stays":  func() error { return ignore(unix.IoctlGetTermios(0, unix.TCGETS)) },
 	}
 }
 
@@ -102,6 +103,17 @@ func mustHoldPipesOnly(t *testing.T, pid int) {
 			t.Errorf("descriptor %s is %s, %v", fd.Name(), target, err)
 		}
 	}
+}
+
+// TestConfinable asks for filters of system calls where there are some, and in a worker that has given the call up, as on a system without it.
+func TestConfinable(t *testing.T) {
+	if err := worker.Confinable(); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, worker.Bounds{})
+	must(t, p, "ask for filters", "done")
+	must(t, p, "seal", "done")
+	must(t, p, "ask for filters", "worker: this system has no filters of system calls: seccomp: operation not permitted")
 }
 
 func TestAWorkerIsConfined(t *testing.T) {
