@@ -53,7 +53,7 @@ func (e *Engine) accept(ctx context.Context, a *alarm.Alarm, ops []journal.Op, d
 	if a.Parse.Format == alarm.Unparsed {
 		e.Stats.Unparsed.Add(1)
 		rec.State = AlarmUnparsed
-		e.store.Submit(ctx, append(ops, e.alarmOps(rec, prefixUnparsed)...), done)
+		e.store.Submit(ctx, append(ops, e.alarmOps(rec, prefixUnparsed)...), 0, done)
 		return
 	}
 	doc := a.Doc()
@@ -61,14 +61,14 @@ func (e *Engine) accept(ctx context.Context, a *alarm.Alarm, ops []journal.Op, d
 	if len(matches) == 0 {
 		e.Stats.Unmatched.Add(1)
 		rec.State = AlarmUnmatched
-		e.store.Submit(ctx, append(ops, e.alarmOps(rec, "")...), done)
+		e.store.Submit(ctx, append(ops, e.alarmOps(rec, "")...), 0, done)
 		return
 	}
 	e.Stats.Matched.Add(1)
 	if e.backlog.waiting() || !e.freeRun() {
 		rec.State = AlarmWaiting
 		e.backlog.add()
-		e.store.Submit(ctx, append(ops, e.alarmOps(rec, prefixPending)...), func(err error) {
+		e.store.Submit(ctx, append(ops, e.alarmOps(rec, prefixPending)...), 0, func(err error) {
 			if err != nil {
 				e.backlog.take(1)
 			}
@@ -396,7 +396,7 @@ func (b *backlog) one(ctx context.Context, uid string, done func(error)) {
 	if len(matches) == 0 { // the rules changed since
 		<-b.e.runs
 		rec.State = AlarmUnmatched
-		b.e.store.Submit(ctx, append(b.e.alarmOps(rec, ""), remove), done)
+		b.e.store.Submit(ctx, append(b.e.alarmOps(rec, ""), remove), 0, done)
 		return
 	}
 	b.e.open(rec, doc, matches, []journal.Op{remove}, done)

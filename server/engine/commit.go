@@ -17,6 +17,13 @@ const (
 	maxCutFacts    = 128
 )
 
+// How long a commit may wait for another to go with it: one that a started action is to follow with the beginning of a write, which does wait for
+// the disk; and one that nobody waits for.
+const (
+	beforeWrite = time.Millisecond
+	unwatched   = 2 * time.Millisecond
+)
+
 // retryCommit is the pause before an incident goes on that the store refused to write about.
 const retryCommit = 5 * time.Second
 
@@ -89,8 +96,9 @@ func (e *Engine) commit(plans []*planner, ops []journal.Op, done func(error)) er
 	}
 	commits := pack(append(append(beside, begin...), rest...))
 	all := &gather{pending: len(commits) + 1, done: done}
+	within := patience(plans, done)
 	for _, c := range commits {
-		e.submit(c, all.one)
+		e.submit(c, within, all.one)
 	}
 	all.one(nil)
 	for _, p := range plans {
@@ -103,6 +111,21 @@ func (e *Engine) commit(plans []*planner, ops []journal.Op, done func(error)) er
 		e.idle(p.l)
 	}
 	return nil
+}
+
+// patience says how long the commit of plans may wait for another.
+func patience(plans []*planner, done func(error)) time.Duration {
+	for _, p := range plans {
+		for _, s := range p.launch {
+			if s.step.Current().Effect.Writes() {
+				return beforeWrite
+			}
+		}
+	}
+	if done == nil {
+		return unwatched
+	}
+	return 0
 }
 
 // pack joins parts, in their order, into as few commits as they fit into.
@@ -124,7 +147,7 @@ func pack(parts []part) (commits [][]part) {
 }
 
 // submit hands one commit to the store.
-func (e *Engine) submit(c []part, done func(error)) {
+func (e *Engine) submit(c []part, within time.Duration, done func(error)) {
 	var ops []journal.Op
 	for _, pt := range c {
 		ops = append(ops, pt.ops...)
@@ -132,7 +155,7 @@ func (e *Engine) submit(c []part, done func(error)) {
 			pt.l.pending.Add(1)
 		}
 	}
-	e.store.Submit(e.ctx, ops, func(err error) {
+	e.store.Submit(e.ctx, ops, within, func(err error) {
 		result := err
 		for _, pt := range c {
 			if pt.l != nil {
@@ -167,7 +190,7 @@ func (e *Engine) answered(pt part, err error) error {
 			back[i] = journal.Op{Key: pt.ops[i].Key, Delete: true}
 		}
 		err = &abi.Fault{Kind: abi.Unavailable, Message: "the store refused what comes before in the journal", Retryable: true}
-		e.store.Submit(context.Background(), back, func(error) { l.pending.Add(-1) })
+		e.store.Submit(context.Background(), back, 0, func(error) { l.pending.Add(-1) })
 	default:
 		l.failed.Store(true)
 		l.pending.Add(-1)

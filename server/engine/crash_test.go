@@ -25,7 +25,7 @@ type weakStore struct {
 	submits int
 }
 
-func (s *weakStore) Submit(ctx context.Context, ops []journal.Op, done func(error)) {
+func (s *weakStore) Submit(ctx context.Context, ops []journal.Op, within time.Duration, done func(error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock() // the order of what is refused is that of submission
 	s.submits++
@@ -36,7 +36,11 @@ func (s *weakStore) Submit(ctx context.Context, ops []journal.Op, done func(erro
 	if err != nil {
 		ops = nil // answered in its turn
 	}
-	s.Store.Submit(ctx, ops, func(other error) { done(errors.Join(err, other)) })
+	s.Store.Submit(ctx, ops, within, func(other error) {
+		if done != nil {
+			done(errors.Join(err, other))
+		}
+	})
 }
 
 func (s *weakStore) set(refuse func(ops []journal.Op) error) {

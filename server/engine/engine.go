@@ -99,7 +99,7 @@ type Engine struct {
 
 	stop    context.CancelFunc
 	ctx     context.Context
-	working sync.WaitGroup
+	working crew
 	Stats   Stats
 }
 
@@ -142,6 +142,7 @@ func New(o Options) *Engine {
 	e := &Engine{store: o.Store, runner: o.Runner, content: o.Content, log: o.Log, now: o.Now, alive: map[string]*live{},
 		running: map[string]context.CancelFunc{}, dedupe: map[string]dedupeEntry{}, actions: make(chan struct{}, o.MaxActions), runs: make(chan struct{}, o.MaxRuns), ctx: ctx, stop: stop}
 	e.hourly.placed = map[string][]time.Time{}
+	e.working.next = make(chan func())
 	e.holds = newHolds()
 	e.timers = newTimers(e.now, e.Advance)
 	e.backlog = newBacklog(e)

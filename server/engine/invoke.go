@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -54,7 +55,7 @@ func (e *Engine) launch(l *live, s start) {
 	ctx, cancel := context.WithCancel(e.ctx)
 	s.run.owned[path], e.running[act.Invocation] = cancel, cancel
 	e.Stats.InFlight.Add(1)
-	e.working.Go(func() {
+	e.working.Do(e.ctx, func() {
 		defer e.Stats.InFlight.Add(-1)
 		defer cancel()
 		out, ok := e.invoke(ctx, incidentID, runID, path, target, act)
@@ -178,8 +179,20 @@ type storeTape struct {
 
 // openTape begins the tape of an invocation, or goes on with what an earlier attempt at it left behind.
 func (e *Engine) openTape(invocation string) (*storeTape, error) {
-	t := &storeTape{store: e.store, prefix: []byte(prefixTape + invocation + "/")}
-	err := e.store.Scan(t.prefix, nil, false, func(_, value []byte) error {
+	t := e.newTape(invocation)
+	if _, err := e.store.Get(t.key(1)); errors.Is(err, journal.ErrNotFound) {
+		return t, nil // as a rule; a scan would cost much more
+	}
+	return t, t.read()
+}
+
+func (e *Engine) newTape(invocation string) *storeTape {
+	return &storeTape{store: e.store, prefix: []byte(prefixTape + invocation + "/")}
+}
+
+// read reads what is there, and goes on behind it.
+func (t *storeTape) read() error {
+	return t.store.Scan(t.prefix, nil, false, func(_, value []byte) error {
 		var rec storedEntry
 		err := json.Unmarshal(value, &rec)
 		if err == nil {
@@ -189,12 +202,11 @@ func (e *Engine) openTape(invocation string) (*storeTape, error) {
 			err = rec.Entry.Fetch(rec.blob)
 		}
 		if t.n++; err != nil {
-			return fmt.Errorf("tape of %s, entry %d: %w", invocation, t.n, err)
+			return fmt.Errorf("tape %s entry %d: %w", t.prefix[len(prefixTape):], t.n, err)
 		}
 		t.recorded = append(t.recorded, rec.Entry)
 		return nil
 	})
-	return t, err
 }
 
 // storedEntry is an entry with its blobs.
@@ -209,6 +221,11 @@ func (r *storedEntry) blob(digest string) ([]byte, error) {
 		return nil, fmt.Errorf("the blob %s is missing", digest)
 	}
 	return data, nil
+}
+
+// key is where the entry number n lies, counted from one.
+func (t *storeTape) key(n uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(make([]byte, 0, len(t.prefix)+8), t.prefix...), n)
 }
 
 // Append implements tape.Log.
@@ -229,11 +246,11 @@ func (t *storeTape) Append(entry tape.Entry, durable bool) error {
 		value = append(append(value, `,"blobs":`...), blobs...)
 	}
 	t.n++
-	op := journal.Op{Key: binary.BigEndian.AppendUint64(append([]byte(nil), t.prefix...), t.n), Value: append(value, '}')}
+	op := journal.Op{Key: t.key(t.n), Value: append(value, '}')}
 	if durable {
 		return journal.Commit(context.Background(), t.store, []journal.Op{op})
 	}
-	t.store.Submit(context.Background(), []journal.Op{op}, func(error) {}) // an error ends the process
+	t.store.Submit(context.Background(), []journal.Op{op}, unwatched, nil) // an error ends the process
 	return nil
 }
 
@@ -242,7 +259,8 @@ func (t *storeTape) Recorded() []tape.Entry { return t.recorded }
 
 // Tape reads the tape of an invocation.
 func (e *Engine) Tape(invocation string) ([]tape.Entry, error) {
-	t, err := e.openTape(invocation)
+	t := e.newTape(invocation)
+	err := t.read()
 	if err == nil && len(t.recorded) == 0 {
 		err = &abi.Fault{Kind: abi.NotFound, Message: fmt.Sprintf("there is no tape of %q", invocation)}
 	}

@@ -5,6 +5,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // ErrNotFound is returned by Store.Get for a key that is not there.
@@ -20,9 +21,9 @@ type Op struct {
 // Store is the ordered, durable key space that the journal stands on. Keys sort bytewise.
 type Store interface {
 	// Submit queues ops as one atomic change and calls done, from another goroutine and in the order of submission, once the
-	// change is synced to disk or has failed for good. It blocks while the bounded queue is full. Ops must not be changed
-	// afterwards.
-	Submit(ctx context.Context, ops []Op, done func(error))
+	// change is synced to disk or has failed for good. The change may wait until one behind it that may not, or for as long
+	// as within, so that both cost one sync. done may be nil. Submit blocks while the bounded queue is full. Ops must not be changed afterwards.
+	Submit(ctx context.Context, ops []Op, within time.Duration, done func(error))
 	// Get returns a copy of the value under key, or ErrNotFound.
 	Get(key []byte) ([]byte, error)
 	// Scan calls fn for each key with the prefix, in order (descending when reverse), beginning after the key `after` if that
@@ -37,6 +38,6 @@ var ErrStop = errors.New("stop")
 // Commit submits ops and waits until they are synced.
 func Commit(ctx context.Context, s Store, ops []Op) error {
 	done := make(chan error, 1)
-	s.Submit(ctx, ops, func(err error) { done <- err })
+	s.Submit(ctx, ops, 0, func(err error) { done <- err })
 	return <-done
 }

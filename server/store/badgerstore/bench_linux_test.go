@@ -100,7 +100,7 @@ func BenchmarkReopen(b *testing.B) {
 	dir := b.TempDir()
 	s := open(b, dir, Options{})
 	for i := range 20_000 {
-		s.Submit(b.Context(), []journal.Op{{Key: fmt.Append(nil, i), Value: make([]byte, 1000)}}, nil)
+		s.Submit(b.Context(), []journal.Op{{Key: fmt.Append(nil, i), Value: make([]byte, 1000)}}, 0, nil)
 	}
 	if err := s.Close(); err != nil {
 		b.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -27,6 +28,7 @@ type write struct {
 type request struct {
 	writes []write
 	digest [sha256.Size]byte // of the writes
+	due    time.Time         // when it must be on its way; zero for at once
 	bytes  int               // charged to a transaction
 	room   int64             // taken of the queue
 	err    error             // known before: the request is only answered, in its turn
@@ -38,8 +40,11 @@ type request struct {
 // Submit queues ops as journal.Store says. A request that no transaction could hold is refused with a fault of kind
 // too_large; when the disk is nearly full or the store has failed, the kind is unavailable. The done function is called from
 // one goroutine for all requests: it must be quick, and it may call Submit.
-func (s *Store) Submit(ctx context.Context, ops []journal.Op, done func(error)) {
+func (s *Store) Submit(ctx context.Context, ops []journal.Op, within time.Duration, done func(error)) {
 	r := &request{done: done}
+	if within > 0 {
+		r.due = time.Now().Add(within)
+	}
 	if r.err = checkOps(ops); r.err == nil {
 		r.writes, r.parts, r.refs = split(ops, s.maxBytes)
 		r.seal()
@@ -62,7 +67,7 @@ func (s *Store) Submit(ctx context.Context, ops []journal.Op, done func(error)) 
 		return
 	}
 	// It is answered in its turn all the same: nobody hears of a refusal before he hears what became of his earlier requests.
-	r.err, r.room, r.writes, r.parts = cmp.Or(r.err, err), 0, nil, nil
+	r.err, r.due, r.room, r.writes, r.parts = cmp.Or(r.err, err), time.Time{}, 0, nil, nil
 	if !s.queue.put(r) {
 		s.janitor.add(r.refs...)
 		go done(r.err)
@@ -142,12 +147,15 @@ func (q *queue) put(r *request) bool {
 	return true
 }
 
-// take removes what fits into one transaction: nothing if nobody waits. It tells whether more may come.
-func (q *queue) take(maxBytes, maxCount int) (batch []*request, open bool) {
+// take removes what fits into one transaction: nothing if nobody waits, or all of them may wait until due. It tells whether more may come.
+func (q *queue) take(maxBytes, maxCount int) (batch []*request, due time.Time, open bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n, bytes, count := 0, 0, 0
-	for _, r := range q.waiting {
+	for i, r := range q.waiting {
+		if i == 0 || r.due.Before(due) {
+			due = r.due
+		}
 		bytes += r.bytes
 		count += 2 * len(r.writes) // each may also retire a large value
 		if n == batchRequests || n > 0 && (bytes > maxBytes || count > maxCount) {
@@ -155,9 +163,12 @@ func (q *queue) take(maxBytes, maxCount int) (batch []*request, open bool) {
 		}
 		n++
 	}
+	if n == len(q.waiting) && !q.closed && time.Until(due) > 0 {
+		n = 0
+	}
 	batch = q.waiting[:n:n]
 	q.waiting = q.waiting[n:]
-	return batch, !q.closed || len(q.waiting) > 0
+	return batch, due, !q.closed || len(q.waiting) > 0
 }
 
 func (q *queue) close() {
@@ -178,13 +189,21 @@ func notify(wake chan struct{}) {
 // commitLoop is the committer: while one transaction is being synced, the next one's requests gather.
 func (s *Store) commitLoop() {
 	defer s.outcomes.close()
+	patience := time.NewTimer(0)
+	defer patience.Stop()
 	for {
-		batch, open := s.queue.take(s.maxBytes, s.maxCount)
+		batch, due, open := s.queue.take(s.maxBytes, s.maxCount)
 		if len(batch) == 0 {
 			if !open {
 				return
 			}
-			<-s.queue.wake
+			if !due.IsZero() {
+				patience.Reset(time.Until(due))
+			}
+			select {
+			case <-s.queue.wake:
+			case <-patience.C: // once too often does no harm
+			}
 			continue
 		}
 		for _, r := range batch {

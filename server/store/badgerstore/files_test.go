@@ -125,7 +125,7 @@ func TestFullQueue(t *testing.T) {
 	submit := func(ctx context.Context, key string, value []byte) (returned chan bool, answer chan error) {
 		returned, answer = make(chan bool), make(chan error, 1)
 		go func() {
-			s.Submit(ctx, []journal.Op{{Key: []byte(key), Value: value}}, func(err error) { answer <- err })
+			s.Submit(ctx, []journal.Op{{Key: []byte(key), Value: value}}, 0, func(err error) { answer <- err })
 			close(returned)
 		}()
 		return returned, answer

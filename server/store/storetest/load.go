@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/riposte-soar/riposte/server/journal"
 )
@@ -58,7 +59,7 @@ func order(t *testing.T, b *bench) {
 	var mu sync.Mutex // held during Submit: done must come from another goroutine
 	for i := range n {
 		mu.Lock()
-		b.Submit(t.Context(), []journal.Op{put(fmt.Sprintf("%06d", i), nil)}, func(err error) {
+		b.Submit(t.Context(), []journal.Op{put(fmt.Sprintf("%06d", i), nil)}, time.Duration(i%3)*time.Millisecond, func(err error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -93,7 +94,7 @@ func refusedInOrder(t *testing.T, b *bench) {
 		if i == n/2 {
 			cancel()
 		}
-		b.Submit(ctx, []journal.Op{put(fmt.Sprintf("%06d", i), make([]byte, 512))}, func(err error) { got <- answer{i, err} })
+		b.Submit(ctx, []journal.Op{put(fmt.Sprintf("%06d", i), make([]byte, 512))}, time.Duration(i%2)*time.Minute, func(err error) { got <- answer{i, err} })
 	}
 	for i := range n {
 		a := <-got
@@ -106,6 +107,38 @@ func refusedInOrder(t *testing.T, b *bench) {
 	}
 }
 
+// A change that may wait goes with one that may not; alone it goes in time, or when the store is closed.
+func patient(t *testing.T, b *bench) {
+	done := make(chan error)
+	note := func(err error) { done <- err }
+	submit := func(key string, within time.Duration) {
+		b.Submit(t.Context(), []journal.Op{put(key, nil)}, within, note)
+	}
+	wait := func(n int) {
+		for range n {
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	submit("a", time.Hour)
+	submit("b", time.Hour)
+	submit("c", 0)
+	wait(3)
+	submit("d", time.Hour)
+	submit("e", time.Hour)
+	submit("f", time.Millisecond)
+	wait(3)
+	b.Submit(t.Context(), []journal.Op{put("g", nil)}, time.Hour, nil)
+	if !b.close() {
+		return
+	}
+	b.Store = b.open()
+	if got := len(b.keys(nil, nil, false)); got != 7 {
+		t.Errorf("%d keys, want 7", got)
+	}
+}
+
 func nested(t *testing.T, b *bench) {
 	finished := make(chan error)
 	var next func(i int, err error)
@@ -114,7 +147,7 @@ func nested(t *testing.T, b *bench) {
 			finished <- err
 			return
 		}
-		b.Submit(t.Context(), []journal.Op{put(fmt.Sprintf("nested/%d", i), nil)}, func(err error) { next(i+1, err) })
+		b.Submit(t.Context(), []journal.Op{put(fmt.Sprintf("nested/%d", i), nil)}, 0, func(err error) { next(i+1, err) })
 	}
 	for w := range 3 {
 		go next(w, nil)
@@ -157,7 +190,7 @@ func bounded(t *testing.T, b *bench) {
 	value := make([]byte, size)
 	for i := range n {
 		answers.Add(1)
-		b.Submit(t.Context(), []journal.Op{put(fmt.Sprintf("%d", i%4), value)}, func(err error) {
+		b.Submit(t.Context(), []journal.Op{put(fmt.Sprintf("%d", i%4), value)}, 0, func(err error) {
 			waiting.Add(-size)
 			if err != nil {
 				t.Errorf("commit: %v", err)
@@ -191,7 +224,7 @@ func cancelled(t *testing.T, b *bench) {
 					cancel()
 				}
 				key := fmt.Sprintf("%d/%d", w, i)
-				b.Submit(ctx, []journal.Op{put(key, value)}, func(err error) { answers <- answer{key, err} })
+				b.Submit(ctx, []journal.Op{put(key, value)}, 0, func(err error) { answers <- answer{key, err} })
 			}
 		})
 	}

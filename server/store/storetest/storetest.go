@@ -27,6 +27,7 @@ func Exercise(t *testing.T, open func(dir string) journal.Store) {
 		"done is called in order":           order,
 		"refusals are answered in order":    refusedInOrder,
 		"done may submit":                   nested,
+		"a change may wait for another":     patient,
 		"writers do not lose each other":    concurrentWriters,
 		"scans agree with a sorted map":     scans,
 		"scan ends where it is told to":     scanEnds,
