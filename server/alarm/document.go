@@ -113,7 +113,12 @@ func (a *Alarm) Fingerprint(by []string) string {
 
 // MarshalJSON writes the document with its keys in order, so that equal alarms are equal bytes.
 func (a *Alarm) MarshalJSON() ([]byte, error) {
-	return appendValue(make([]byte, 0, 2*len(a.Raw)+1024), a.Doc()), nil
+	return a.AppendJSON(nil), nil
+}
+
+// AppendJSON appends Doc as JSON.
+func (a *Alarm) AppendJSON(to []byte) []byte {
+	return appendValue(slices.Grow(to, 2*len(a.Raw)+1024), a.Doc())
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -105,14 +106,23 @@ func (e *Engine) freeRun() bool {
 
 // alarmOps store the record and, in the index, its uid.
 func (e *Engine) alarmOps(rec *AlarmRecord, index string) []journal.Op {
-	op, err := journal.Put(prefixAlarm+rec.Alarm.UID, rec)
-	if err != nil { // fields come from text and JSON: they always encode
-		op, _ = journal.Put(prefixAlarm+rec.Alarm.UID, AlarmRecord{Alarm: &alarm.Alarm{UID: rec.Alarm.UID, Raw: rec.Alarm.Raw}, State: AlarmUnparsed})
+	ops := []journal.Op{{Key: []byte(prefixAlarm + rec.Alarm.UID), Value: rec.encode()}}
+	if index != "" {
+		ops = append(ops, journal.Op{Key: []byte(index + rec.Alarm.UID), Value: []byte{}})
 	}
-	if index == "" {
-		return []journal.Op{op}
+	return ops
+}
+
+// encode is what json.Marshal gives, but that the alarm's JSON is taken as it is.
+func (rec *AlarmRecord) encode() []byte {
+	const nothing = `{"alarm":null`
+	became := *rec
+	became.Alarm = nil
+	b, err := json.Marshal(became)
+	if err != nil { // strings always encode
+		b = []byte(nothing + "}")
 	}
-	return []journal.Op{op, {Key: []byte(index + rec.Alarm.UID), Value: []byte{}}}
+	return append(rec.Alarm.AppendJSON([]byte(`{"alarm":`)), b[len(nothing):]...)
 }
 
 // open opens or joins an incident for each match, in one commit with the alarm and ops. It holds a token of e.runs, which the first run that

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -398,5 +399,18 @@ steps: [{id: all, foreach: "${{ ['1','2','3','4','5','6','7','8'] }}", concurren
 	r.want(r.ended(run), incident.Succeeded)
 	if r.actor.most != 3 {
 		t.Errorf("%d at once", r.actor.most)
+	}
+}
+
+// What is stored of an alarm is what json.Marshal gives, in fewer steps.
+func TestAlarmsAreStoredAsJSON(t *testing.T) {
+	for _, rec := range []*AlarmRecord{
+		{Alarm: alarm.NewBuilder(time.Unix(5, 0).UTC(), alarm.Intake{Source: alarm.HTTP}, `a \ "raw" one`).Fail(errors.New("no known format")), State: AlarmUnparsed},
+		{Alarm: &alarm.Alarm{UID: "al-1"}, State: AlarmMatched, Rules: []string{"a", "b"}, Incidents: []string{"INC-000001"}, Warnings: []string{"w"}},
+	} {
+		want, err := json.Marshal(rec)
+		if got := rec.encode(); err != nil || string(got) != string(want) {
+			t.Errorf("stored %s, want %s: %v", got, want, err)
+		}
 	}
 }

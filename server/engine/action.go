@@ -110,9 +110,8 @@ func (p *planner) prepare(x *execution, st *runbook.Step, path string, vars map[
 			params[spec.Expires] = max(int64(act.TTL/time.Second), 1)
 		}
 	}
-	known := parametersOf(spec.Parameters)
-	for name, prop := range known {
-		if prop.Format != "template" || params[name] == nil {
+	for _, name := range u.Texts {
+		if params[name] == nil {
 			continue
 		}
 		text, ok := p.e.content.Texts[fmt.Sprint(params[name])]
@@ -126,7 +125,7 @@ func (p *planner) prepare(x *execution, st *runbook.Step, path string, vars map[
 		return nil, &abi.Fault{Kind: abi.Internal, Message: err.Error()}
 	}
 	act.Parameters = raw
-	act.Targets = targets(known, params)
+	act.Targets = targets(u, params)
 	return act, nil
 }
 
@@ -135,30 +134,10 @@ func invocation(run, path string, attempt int) string {
 	return fmt.Sprintf("%s:%s#%d", run, path, attempt)
 }
 
-// parameter is what the engine has to know of one in a schema.
-type parameter struct {
-	Target bool   `json:"target"`
-	Format string `json:"format"`
-}
-
-// parametersOf reads the parameters of an action's schema, which the bundle has checked.
-func parametersOf(schema json.RawMessage) map[string]parameter {
-	var s struct {
-		Properties map[string]parameter `json:"properties"`
-	}
-	if len(schema) == 0 || json.Unmarshal(schema, &s) != nil {
-		return nil
-	}
-	return s.Properties
-}
-
-// targets are the values of the parameters that the schema marks as targets.
-func targets(known map[string]parameter, params map[string]any) []string {
+// targets are the values of the parameters that the action acts on.
+func targets(u *runbook.Uses, params map[string]any) []string {
 	var list []string
-	for name, prop := range known {
-		if !prop.Target {
-			continue
-		}
+	for _, name := range u.Targets {
 		switch v := params[name].(type) {
 		case nil:
 		case []any:

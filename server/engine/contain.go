@@ -33,7 +33,7 @@ func (p *planner) guard(x *execution, s scope, st *runbook.Step, act *incident.A
 	}
 	all := x.guards(p, s)
 	for _, g := range all {
-		if fault := g.Check(p.e.ctx, st.Uses.Targets(params), g.vars); fault != nil {
+		if fault := g.Check(p.e.ctx, st.Uses.TargetsOf(params), g.vars); fault != nil {
 			fault.Where = g.name + ": guards.never_contain"
 			return fault
 		}

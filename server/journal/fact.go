@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -41,13 +42,26 @@ func FactKey(incident string, seq uint64) []byte {
 func FactOps(facts []Fact) ([]Op, error) {
 	ops := make([]Op, len(facts))
 	for i := range facts {
-		value, err := json.Marshal(&facts[i])
+		f := &facts[i]
+		value, err := f.encode()
 		if err != nil {
-			return nil, fmt.Errorf("fact %s of %s: %w", facts[i].Kind, facts[i].Incident, err)
+			return nil, fmt.Errorf("fact %s of %s: %w", f.Kind, f.Incident, err)
 		}
-		ops[i] = Op{Key: FactKey(facts[i].Incident, facts[i].Seq), Value: value}
+		ops[i] = Op{Key: FactKey(f.Incident, f.Seq), Value: value}
 	}
 	return ops, nil
+}
+
+// encode is what json.Marshal gives, but for Data, which comes from there and is taken as it is.
+func (f *Fact) encode() ([]byte, error) {
+	data := f.Data
+	f.Data = nil
+	b, err := json.Marshal(f)
+	if f.Data = data; err != nil || len(data) == 0 {
+		return b, err
+	}
+	b = slices.Concat(b[:len(b)-1], []byte(`,"data":`), data, []byte("}"))
+	return b, nil
 }
 
 // Facts calls fn for each fact of an incident, in order, from the one after seq on.

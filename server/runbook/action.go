@@ -37,6 +37,7 @@ func (c *scopeCompiler) uses(step *Step, s *draft, env *expr.Env, extra map[stri
 	if u.Spec == nil {
 		return expr.Of(expr.Any)
 	}
+	u.Targets, u.Texts = marked(u.Spec)
 	c.parameters(u, s)
 	c.containment(u, s)
 	if s.doc.Verify != nil {
@@ -48,6 +49,30 @@ func (c *scopeCompiler) uses(step *Step, s *draft, env *expr.Env, extra map[stri
 		u.Verify = c.condition(c.envOf(s, vars), s.doc.Verify, s)
 	}
 	return c.specOf(u.Spec).result
+}
+
+// marked lists the parameters whose schema says `target`, and those with the format template.
+func marked(spec *abi.Action) (targets, texts []string) {
+	var schema struct {
+		Properties map[string]struct {
+			Target bool   `json:"target"`
+			Format string `json:"format"`
+		} `json:"properties"`
+	}
+	if json.Unmarshal(spec.Parameters, &schema) != nil {
+		return nil, nil
+	}
+	for name, p := range schema.Properties {
+		if p.Target {
+			targets = append(targets, name)
+		}
+		if p.Format == "template" {
+			texts = append(texts, name)
+		}
+	}
+	slices.Sort(targets)
+	slices.Sort(texts)
+	return targets, texts
 }
 
 // spec is what an action's schemas say, read once for all steps of a load.
@@ -187,35 +212,15 @@ func (c *scopeCompiler) containment(u *Uses, s *draft) {
 	if s.doc.Cache != nil {
 		c.add(s.node.KeyProblem("cache", "a containment cannot be cached", ""))
 	}
-	for _, name := range targets(u.Spec) {
+	for _, name := range u.Targets {
 		c.book.targets[name] = true
 	}
 }
 
-// targets lists the parameters that a containment acts on.
-func targets(spec *abi.Action) []string {
-	var schema struct {
-		Properties map[string]struct {
-			Target bool `json:"target"`
-		} `json:"properties"`
-	}
-	if json.Unmarshal(spec.Parameters, &schema) != nil {
-		return nil
-	}
-	var out []string
-	for name, p := range schema.Properties {
-		if p.Target {
-			out = append(out, name)
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-// Targets picks the parameters that the action acts on out of resolved ones: what guards see as `target`.
-func (u *Uses) Targets(params map[string]any) map[string]any {
+// TargetsOf picks the parameters that the action acts on out of resolved ones: what guards see as `target`.
+func (u *Uses) TargetsOf(params map[string]any) map[string]any {
 	out := map[string]any{}
-	for _, name := range targets(u.Spec) {
+	for _, name := range u.Targets {
 		if v, ok := params[name]; ok {
 			out[name] = v
 		}

@@ -136,6 +136,8 @@ type Uses struct {
 	Verify         *expr.Program  // over `output`; nil: the action's probe decides
 	Key            *expr.Template // idempotency key; nil: the engine derives one
 	Spec           *abi.Action
+	Targets        []string // parameters that the action acts on, sorted
+	Texts          []string // parameters that name a text beside the runbooks, sorted
 
 	params *schemas.Schema // of Spec.Parameters; nil if there are none
 }

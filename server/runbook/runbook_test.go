@@ -133,7 +133,7 @@ func dumpStep(b *strings.Builder, s *Step, indent string, seen map[*Scope]bool) 
 	fmt.Fprintf(b, " on error %s\n", s.OnError)
 	indent += "  "
 	if u := s.Uses; u != nil {
-		fmt.Fprintf(b, "%s%s/%s@%d by %s, approval %s, targets %v\n", indent, u.Plugin, u.Action, u.Major, u.Connector, u.Approval.Mode, targets(u.Spec))
+		fmt.Fprintf(b, "%s%s/%s@%d by %s, approval %s, targets %v\n", indent, u.Plugin, u.Action, u.Major, u.Connector, u.Approval.Mode, u.Targets)
 		dumpWith(b, u.With, indent)
 		if u.TTL != nil {
 			fmt.Fprintf(b, "%sttl %s verify %s\n", indent, u.TTL, u.Verify)
