@@ -63,7 +63,8 @@ compile() (
   cd "$work"
   mkdir source
   tar -xf "$out/sources/$file" -C source --strip-components=1
-  cc=(clang-19 --target=wasm32-wasi -O2 -g0 -w "-ffile-prefix-map=$work=." "-ffile-prefix-map=$pdk=." "-I$here")
+  # Without --no-wasm-opt clang has wasm-opt work on what it links where that happens to be installed, and the bytes are others.
+  cc=(clang-19 --target=wasm32-wasi --no-wasm-opt -O2 -g0 -w "-ffile-prefix-map=$work=." "-ffile-prefix-map=$pdk=." "-I$here")
   if ! build >log 2>&1; then
     tail -n 40 log >&2
     die "engines: $runtime cannot be built"
@@ -98,7 +99,7 @@ make_engine() {
   fi
   fetch "$package" "$suite" "$file" "$sum"
   part=$(mktemp -d "$out/.part-XXXXXX")
-  trap 'rm -rf "$part"' EXIT
+  trap "rm -rf '$part'" EXIT
   compile "$name" "$part/one"
   if [ -n "$check" ]; then
     compile "$name" "$part/two"
