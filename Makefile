@@ -13,7 +13,7 @@ BENCHTIME   ?= 1s
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build plugins toolchains engines engines-check demo test check format vet lint generated fuzz bench bench-parts fmt clean
+.PHONY: help build plugins toolchains engines engines-check engines-pin demo test check format vet lint generated fuzz bench bench-parts fmt clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ engines: ## build the engines that plugins in Python and JavaScript run in, if t
 
 engines-check: ## build each engine twice, in different folders: the bytes must be the same
 	pdk/engine/make.sh --check
+
+engines-pin: ## the same, and write what they are made to into pdk/engine/digests
+	pdk/engine/make.sh --pin
 
 demo: build ## run the demo: simulated vendors and one real incident
 	bin/riposte plugin compile

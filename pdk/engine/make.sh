@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # Builds the engines that scripts run in: CPython and QuickJS as WebAssembly modules that know nothing but the doors of the host (door.h).
 #
-#   pdk/engine/make.sh [--install] [--check] [python] [js]
+#   pdk/engine/make.sh [--install] [--check] [--pin] [python] [js]
 #
 # Engines lie in riposte/engines in the user's cache folder (or in RIPOSTE_ENGINES): sha256-HEX.wasm, and for each runtime a file, such as
 # python@3.11, that holds the digest of its newest engine. The same sources and compilers give the same bytes; --check builds each twice, in
-# different folders, and compares. What is missing on the machine is named, or, with --install, installed from Debian's packages.
+# different folders, and compares. Whatever was built is also held against the file digests beside this one, which tells what the same inputs gave on other
+# machines: --pin writes it, after a check. What is missing on the machine is named, or, with --install, installed from Debian's packages.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 pdk=$(dirname "$here")
 out=${RIPOSTE_ENGINES:-${XDG_CACHE_HOME:-$HOME/.cache}/riposte/engines}
-install='' check=''
+install='' check='' pin=''
 export LC_ALL=C TZ=UTC
 
 # What an engine is compiled with: the program or file that must be there, and Debian's package.
@@ -63,15 +64,15 @@ compile() (
   cd "$work"
   mkdir source
   tar -xf "$out/sources/$file" -C source --strip-components=1
-  # Without --no-wasm-opt clang has wasm-opt work on what it links where that happens to be installed, and the bytes are others.
-  cc=(clang-19 --target=wasm32-wasi --no-wasm-opt -O2 -g0 -w "-ffile-prefix-map=$work=." "-ffile-prefix-map=$pdk=." "-I$here")
+  cc=(clang-19 --target=wasm32-wasi -O2 -g0 -w "-ffile-prefix-map=$work=." "-ffile-prefix-map=$pdk=." "-I$here")
   if ! build >log 2>&1; then
     tail -n 40 log >&2
     die "engines: $runtime cannot be built"
   fi
   "${cc[@]}" -std=c2x -Wall -Wextra -c "$here/door.c" -o door.o
-  # The stack lies below everything else: to overflow it is a trap.
-  "${cc[@]}" -mexec-model=reactor "-Wl,--strip-all,--stack-first,-z,stack-size=$stack" -o engine.wasm engine.o door.o "${parts[@]}"
+  # The stack lies below everything else: to overflow it is a trap. Where there is a wasm-opt, clang would run it on what is optimised, and keeps the
+  # section target_features for it: so that all machines make the same, there is no optimisation here, and the section is always kept.
+  "${cc[@]}" -O0 -mexec-model=reactor "-Wl,--strip-all,--keep-section=target_features,--stack-first,-z,stack-size=$stack" -o engine.wasm engine.o door.o "${parts[@]}"
   mv engine.wasm "$2"
   mv source/LICENSE "$2.LICENSE"
 )
@@ -83,9 +84,27 @@ inputs() (
     echo "$sum"
     clang-19 --version
     dpkg-query -W wasi-libc libclang-rt-19-dev-wasm32 lld-19 2>/dev/null || true
-    cd "$pdk" && find engine "$1/engine" -type f -print0 | sort -z | xargs -0 sha256sum
+    cd "$pdk" && find engine "$1/engine" -type f ! -name digests -print0 | sort -z | xargs -0 sha256sum
   } | sha256sum | cut -d' ' -f1
 )
+
+# compare RUNTIME INPUTS DIGEST: holds an engine against the one that was pinned, if that was made of the same.
+compare() {
+  local pinned
+  pinned=$(awk -v runtime="$1" -v inputs="$2" '$1 == runtime && $2 == inputs {print $3}' "$here/digests")
+  if [ -z "$pinned" ]; then
+    echo "$1 NOT COMPARED with pdk/engine/digests, which has it of other sources or compilers (make engines-pin)"
+  elif [ "$pinned" != "$3" ]; then
+    die "engines: $1 is $3, but $pinned in pdk/engine/digests, where it was made of the same sources by the same compilers"
+  fi
+}
+
+# repin RUNTIME INPUTS DIGEST: pins an engine.
+repin() {
+  local others
+  others=$(grep -v "^$1 " "$here/digests" || true)
+  printf '%s\n' "$others" "$1 $2 $3" | sed '/^$/d' | sort >"$here/digests"
+}
 
 make_engine() {
   local name=$1 runtime package suite file sum stack part digest now
@@ -95,6 +114,7 @@ make_engine() {
   now=$(inputs "$name")
   if [ -z "$check" ] && [ -e "$out/$runtime" ] && [ "$now" = "$(cat "$out/$runtime.inputs" 2>/dev/null)" ]; then
     echo "$runtime up to date"
+    compare "$runtime" "$now" "$(cat "$out/$runtime")"
     return
   fi
   fetch "$package" "$suite" "$file" "$sum"
@@ -114,6 +134,8 @@ make_engine() {
   rm -rf "$part"
   trap - EXIT
   echo "$runtime built${check:+ twice, the same bytes}, $(($(stat -c %s "$out/sha256-$digest.wasm") >> 10)) KiB, sha256:$digest"
+  [ -z "$pin" ] || repin "$runtime" "$now" "sha256:$digest"
+  compare "$runtime" "$now" "sha256:$digest"
 }
 
 names=()
@@ -121,8 +143,9 @@ for argument in "$@"; do
   case $argument in
   --install) install=yes ;;
   --check) check=yes ;;
+  --pin) check=yes pin=yes ;;
   python | js) names+=("$argument") ;;
-  *) die "usage: $0 [--install] [--check] [python] [js]" ;;
+  *) die "usage: $0 [--install] [--check] [--pin] [python] [js]" ;;
   esac
 done
 ((${#names[@]})) || names=(js python)

@@ -1,9 +1,11 @@
 // Command bench measures Riposte as a whole – the real binary, durable, with sandboxed plugins – against a bare Go program that appends, syncs and
-// posts, in the same run on the same machine. It prints figures and ratios, and fails only when an alarm is lost, doubled or mixed up.
+// posts, and plugins in each language against programs that are started for each call, in the same run on the same machine. It prints figures and
+// ratios, and fails only when an alarm is lost, doubled or mixed up.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -11,6 +13,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"time"
+
+	"github.com/riposte-soar/riposte/host"
 )
 
 // settings of a run.
@@ -21,11 +25,12 @@ type settings struct {
 	flight int           // alarms in flight for the throughput
 	count  int           // alarms for the check of loss
 	burst  int           // alarms without an action, at once
-	// sandbox says whether to run the benchmarks of the packages, and the test of loss, which need the Go tool.
-	sandbox bool
+	// What to measure.
+	path, sandbox, authors bool
 }
 
 func main() {
+	host.WorkerMain()
 	var s settings
 	flag.StringVar(&s.binary, "riposte", "bin/riposte", "binary to measure")
 	flag.IntVar(&s.rate, "rate", 20, "alarms a second for the latency")
@@ -33,7 +38,9 @@ func main() {
 	flag.IntVar(&s.flight, "flight", 16, "alarms in flight for the throughput")
 	flag.IntVar(&s.count, "count", 20_000, "alarms for the check of loss")
 	flag.IntVar(&s.burst, "burst", 100_000, "alarms without an action")
-	flag.BoolVar(&s.sandbox, "sandbox", true, "measure the sandbox too, by the benchmarks of its packages")
+	flag.BoolVar(&s.path, "path", true, "measure the whole path of an alarm")
+	flag.BoolVar(&s.sandbox, "sandbox", true, "measure the sandbox, by the benchmarks of its packages, and look for loss")
+	flag.BoolVar(&s.authors, "authors", true, "measure plugins in each language, suites of cases, and watching")
 	bare := flag.String("bare", "", "be the bare program: URL to post to")
 	file := flag.String("file", "", "of the bare program: where to append")
 	flag.Parse()
@@ -51,13 +58,31 @@ func main() {
 	}
 }
 
-// measure takes all figures.
+// measure takes the figures that are asked for.
 func measure(ctx context.Context, s settings) error {
 	dir, err := os.MkdirTemp("", "riposte-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	if s.path {
+		if err := path(ctx, s, dir); err != nil {
+			return err
+		}
+	}
+	if s.sandbox {
+		if err := errors.Join(sandbox(ctx), loss(ctx, s.count)); err != nil {
+			return err
+		}
+	}
+	if s.authors {
+		return authors(ctx, s.binary, dir)
+	}
+	return nil
+}
+
+// path measures the path of an alarm.
+func path(ctx context.Context, s settings, dir string) error {
 	if err := parser(); err != nil {
 		return fmt.Errorf("CEF: %w", err)
 	}
@@ -99,15 +124,7 @@ func measure(ctx context.Context, s settings) error {
 		return err
 	}
 	defer fresh.stop()
-	if err := ingest(ctx, s, fresh); err != nil || !s.sandbox {
-		return err
-	}
-	fresh.stop()
-	server.stop()
-	if err := sandbox(ctx); err != nil {
-		return err
-	}
-	return loss(ctx, s.count)
+	return ingest(ctx, s, fresh)
 }
 
 // row prints one figure.

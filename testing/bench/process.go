@@ -172,16 +172,25 @@ func (r *riposte) rss() int64  { return r.status("VmRSS") }
 func (r *riposte) anon() int64 { return r.status("RssAnon") } // of it what is no mapped file: the kernel cannot take it back
 func (r *riposte) peak() int64 { return r.status("VmHWM") }
 
-// cpu is the processor time that the server has used (proc_pid_stat(5), fields 14 and 15, in hundredths of a second).
-func (r *riposte) cpu() time.Duration {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.cmd.Process.Pid))
+// cpu is the processor time that the server has used.
+func (r *riposte) cpu() time.Duration { return processorTime(r.cmd.Process.Pid, false) }
+
+// processorTime is what a process has used, and with its children what those used that have ended (proc_pid_stat(5), fields 14 to 17, in
+// hundredths of a second).
+func processorTime(pid int, children bool) (used time.Duration) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
 	}
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	user, _ := strconv.ParseInt(fields[11], 10, 64)
-	system, _ := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * 10 * time.Millisecond
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))[11:15]
+	if !children {
+		fields = fields[:2]
+	}
+	for _, field := range fields {
+		n, _ := strconv.ParseInt(field, 10, 64)
+		used += time.Duration(n) * 10 * time.Millisecond
+	}
+	return used
 }
 
 // metric reads a counter of the server.

@@ -41,7 +41,7 @@ build() {
   export CONFIG_SITE=source/Tools/wasm/config.site-wasm32-wasi HOSTRUNNER=true PKG_CONFIG_LIBDIR=/nonexistent
   export CC="clang-19 --target=wasm32-wasi" CPP="clang-19 --target=wasm32-wasi -E" AR=llvm-ar-19 RANLIB=llvm-ranlib-19 LDSHARED=false
   export CFLAGS="${cc[*]:2} -Wno-int-conversion -D_WASI_EMULATED_SIGNAL -D_WASI_EMULATED_GETPID -D_WASI_EMULATED_PROCESS_CLOCKS"
-  export LDFLAGS="-lwasi-emulated-signal -lwasi-emulated-getpid -lwasi-emulated-process-clocks"
+  export LDFLAGS="-O0 -lwasi-emulated-signal -lwasi-emulated-getpid -lwasi-emulated-process-clocks"
   source/configure --host=wasm32-unknown-wasi --build="$(uname -m)-linux-gnu" --with-build-python=/usr/bin/python3.11 \
     --disable-test-modules --disable-ipv6 --without-pymalloc --with-ensurepip=no || return
   echo "$modules" >Modules/Setup.stdlib
