@@ -18,6 +18,7 @@ type function struct {
 	maxHeight int
 	branches  int // instructions that begin, end or leave a block on a condition
 	calls     bool
+	looping   bool // see leadsIntoLoop
 }
 
 // frame is an open block.
@@ -213,8 +214,10 @@ func (f *function) open(in *instr, cur int32, height *int) int32 {
 	})
 	switch {
 	case in.op == opLoop:
-		f.enterLoop()
-		return f.newUnit(none)
+		if dead {
+			cur = none
+		}
+		return f.enterLoop(cur)
 	case in.op == opIf && !dead:
 		return f.after(cur)
 	}

@@ -86,14 +86,11 @@ func (w *rewriter) askBody() []byte {
 }
 
 // checkFuel asks the host if there is no fuel left.
-func (a *asm) checkFuel() *asm {
-	return a.get(a.w.fuel).i64(0).op(opI64LtS, opIf, blockEmpty).call(a.w.helpers.ask).op(opEnd)
-}
+func (a *asm) checkFuel() *asm { return a.get(a.w.fuel).askIfNegative() }
 
-// checkBoth asks the host if there is no fuel or no stack left.
-func (a *asm) checkBoth() *asm {
-	a.get(a.w.stack).get(a.w.fuel).op(opI64Or).i64(0)
-	return a.op(opI64LtS, opIf, blockEmpty).call(a.w.helpers.ask).op(opEnd)
+// askIfNegative asks the host if the i64 on the operand stack is negative.
+func (a *asm) askIfNegative() *asm {
+	return a.i64(0).op(opI64LtS, opIf, blockEmpty).call(a.w.helpers.ask).op(opEnd)
 }
 
 func (w *rewriter) payBody() []byte {

@@ -117,11 +117,11 @@ func TestWorkIsBounded(t *testing.T) {
 	}
 }
 
-// tree is functions of which each calls the next one twice: 2 to the power of the depth calls without a loop or a recursion.
-func tree(depth int) []byte {
+// tree is functions of which each calls the next one twice, and has something behind that: 2 to the power of the depth calls without a recursion.
+func tree(depth int, behind string) []byte {
 	b := &builder{}
 	for i := range depth {
-		b.add("f"+leb(i), ":", "\x00", "\x10"+leb(i+1)+"\x10"+leb(i+1))
+		b.add("f"+leb(i), ":", "\x00", "\x10"+leb(i+1)+"\x10"+leb(i+1)+behind)
 	}
 	b.add("leaf", ":", "\x00", "")
 	return b.module("", "")
@@ -140,7 +140,10 @@ var hostile = map[string]struct {
 }{
 	"endless loop":           {bin: one("\x03\x40\x0c\x00\x0b", "\x00", "", "")},
 	"endless loop of blocks": {bin: one("\x03\x40\x02\x40\x41\x00\x0e\x01\x00\x01\x0b\x0c\x00\x0b", "\x00", "", "")},
-	"tree of calls":          {bin: tree(60)},
+	"tree of calls":          {bin: tree(60, "")},
+	"tree before loops":      {bin: tree(60, "\x03\x40\x10\x3c\x0b")},     // loop, call of the leaf, end
+	"tree without its loops": {bin: tree(60, "\x0f\x03\x40\x10\x3c\x0b")}, // return before it
+	"recursion before loops": {bin: one("\x10\x00\x03\x40\x10\x00\x0c\x00\x0b", "\x00", "", ""), stop: errStack},
 	"recursion":              {bin: one("\x10\x00", "\x00", "", ""), stop: errStack},
 	"recursion with locals":  {bin: one("\x10\x00", "\x01\xe8\x07\x7e", "", ""), stop: errStack},
 	"memory.fill": {bin: one("\x03\x40\x41\x00\x41\x01\x41\x80\x80\x80\x20\xfc\x0b\x00\x0c\x00\x0b", "\x00", "",

@@ -9,7 +9,8 @@
 //
 // Code is charged by basic block. A block whose charge is at most 64 is paid by the blocks that can run right before it, each of which
 // pays for the dearest of those that can follow; heads of loops, and blocks that are entered from inside a loop and from outside, pay
-// for themselves. So fuel is a bound of what ran, not an exact count: at most 64 units for each block too much. Costs, in units of fuel:
+// for themselves, and for up to 16 units of a function's beginning that leads straight into them. So fuel is a bound of what ran, not an exact
+// count: at most 64 units for each block too much, or 80 where a loop begins. Costs, in units of fuel:
 //
 //	0    block, loop, else, end, nop
 //	1    every other instruction that is not listed here
@@ -30,8 +31,8 @@
 // # How a guest stops
 //
 // Fuel is an i64 global, exported as [GlobalFuel], which counts down. When it is below zero at the entry of a function that calls
-// others, or at the head of a loop, the module calls the imported function [ImportRefill] with the (negative) fuel and continues with
-// what that returns. A host grants fuel in slices of a millisecond or two, looks at its deadline when it is asked for more, and stops
+// others and does not lead straight into a loop, or at the head of a loop, the module calls the imported function [ImportRefill] with the (negative) fuel and continues with
+// what that returns. A host grants fuel in slices of a fraction of a millisecond, looks at its deadline when it is asked for more, and stops
 // the guest by panicking out of the imported function. If it returns a negative number the guest traps. Fuel is zero in a new
 // instance, so the host is asked before anything runs, a start function included.
 //
@@ -74,7 +75,7 @@ const (
 )
 
 // Version changes whenever a rewrite of the same module gives other bytes or other charges. It belongs to the identity of a run.
-const Version = "meter/2"
+const Version = "meter/3"
 
 // Options says how to instrument. The zero value is ready to use.
 type Options struct {

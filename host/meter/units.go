@@ -20,7 +20,9 @@ type edge struct {
 // loop is what the charging has to know of a loop.
 type loop struct {
 	parent int32
-	calls  bool // it calls functions, inner loops included
+	head   int32 // unit
+	before int32 // unit that goes on into it, or none if it cannot be reached
+	calls  bool  // it calls functions, inner loops included
 }
 
 // none ends a list.
@@ -39,9 +41,20 @@ func (f *function) newUnit(preds int32) int32 {
 // after begins a unit that only runs after another one.
 func (f *function) after(u int32) int32 { return f.newUnit(f.link(u, none)) }
 
-func (f *function) enterLoop() {
-	f.loops = append(f.loops, loop{parent: f.loop})
+// enterLoop begins a loop behind a unit, and gives the unit of its head.
+func (f *function) enterLoop(before int32) int32 {
+	f.loops = append(f.loops, loop{parent: f.loop, before: before, head: int32(len(f.units))})
 	f.loop = int32(len(f.loops) - 1)
+	return f.newUnit(none)
+}
+
+// pushIntoLoop is the charge of the beginning of a function up to which the head of a loop behind it pays it.
+const pushIntoLoop = 16
+
+// leadsIntoLoop says whether the function goes into a loop after a few instructions, with a few calls among them at most, and nowhere else. The head of
+// the loop charges the global and looks at the fuel, so the beginning of the function need not.
+func (f *function) leadsIntoLoop() bool {
+	return len(f.loops) > 0 && f.loops[0].before == 0 && !f.inLocal(f.loops[0].head) && f.units[0].charge <= pushIntoLoop
 }
 
 func (f *function) leaveLoop() {
@@ -53,7 +66,9 @@ func (f *function) leaveLoop() {
 
 // distribute lets units pay for small ones behind them: of those that can follow, one does, so it is the dearest that is paid. Units
 // are numbered so that all but loop heads come behind those that run before them. Nothing is paid for across the border of a loop,
-// since what follows a loop runs less often than its body.
+// since what follows a loop runs less often than its body. But the few instructions
+// with which a function goes into a loop that calls others are paid by that loop's head: functions of Go programs are such loops, left and entered
+// again at each call.
 func (f *function) distribute() {
 	for i := len(f.units) - 1; i >= 0; i-- {
 		u := &f.units[i]
@@ -66,6 +81,10 @@ func (f *function) distribute() {
 			p.ahead = max(p.ahead, u.charge)
 		}
 		u.charge = 0
+	}
+	if f.looping = f.leadsIntoLoop(); f.looping {
+		f.units[f.loops[0].head].charge += f.units[0].charge
+		f.units[0].charge = 0
 	}
 }
 

@@ -12,16 +12,23 @@ func (w *rewriter) write(f *function, out []byte) []byte {
 			break
 		}
 	}
+	left, extra := none, ""
+	if spent >= 0 {
+		extra += "\x01\x7f" // one i32
+	}
+	if f.calls {
+		left, extra = int32(f.numLocals+len(extra)/2), extra+"\x01\x7e" // one i64
+	}
 	wrap := f.calls || spent >= 0
-	b := w.writeLocals(f, w.buf[:0], spent >= 0)
+	b := w.writeLocals(f, w.buf[:0], extra)
 	b = w.charge(f, b, 0, spent)
 	if f.calls {
-		b = w.enter(f, b)
+		b = w.enter(f, b, left)
 	}
 	if wrap {
 		b = w.resultType(f.typ.results, append(b, opBlock))
 	}
-	cw := codeWriter{rewriter: w, f: f, b: b, spent: spent, wrap: wrap, doubled: append(w.labels[:0], 0)}
+	cw := codeWriter{rewriter: w, f: f, b: b, spent: spent, left: left, wrap: wrap, doubled: append(w.labels[:0], 0)}
 	cw.run()
 	b, w.labels = cw.b, cw.doubled
 	if wrap {
@@ -33,23 +40,24 @@ func (w *rewriter) write(f *function, out []byte) []byte {
 	return out
 }
 
-func (w *rewriter) writeLocals(f *function, b []byte, extra bool) []byte {
-	src := w.m.bin[f.locals.start:f.locals.end]
-	if !extra {
-		return append(b, src...)
-	}
+// writeLocals writes the locals of a function and extra ones, in groups of two bytes.
+func (w *rewriter) writeLocals(f *function, b []byte, extra string) []byte {
 	r := &reader{b: w.m.bin, pos: f.locals.start, end: f.locals.end}
 	groups := r.u32()
-	b = appendU32(b, groups+1)
+	b = appendU32(b, groups+uint32(len(extra)/2))
 	b = append(b, w.m.bin[r.pos:f.locals.end]...)
-	return append(b, 1, valI32)
+	return append(b, extra...)
 }
 
-// enter counts the frame and looks at both counters.
-func (w *rewriter) enter(f *function, b []byte) []byte {
+// enter counts the frame and looks at both counters, but at the fuel only if no loop begins here that does. What is left goes through a local:
+// globals lie in memory, and would be read again.
+func (w *rewriter) enter(f *function, b []byte, left int32) []byte {
 	a := &asm{w: w, b: b}
-	a.get(w.stack).i64(f.stackCost()).op(opI64Sub).set(w.stack)
-	return a.checkBoth().b
+	a.get(w.stack).i64(f.stackCost()).op(opI64Sub).local(opLocalTee, left).set(w.stack).local(opLocalGet, left)
+	if f.looping {
+		return a.askIfNegative().b
+	}
+	return a.get(w.fuel).op(opI64Or).askIfNegative().b
 }
 
 // leave settles what the function owes. Results of the body stay on the operand stack below.
@@ -88,6 +96,7 @@ type codeWriter struct {
 	b       []byte
 	copied  int      // end of what was copied
 	spent   int32    // local in which loops count, or none
+	left    int32    // local for what is left of a counter, or none
 	wrap    bool     // the body is in a block of its own, which return leaves
 	doubled []uint32 // for each open block the number of labels added around loops, from the outermost up to it
 }
@@ -102,9 +111,10 @@ func (c *codeWriter) run() {
 			continue
 		}
 		c.upTo(in.end)
-		c.b = c.charge(c.f, c.b, u, c.spent)
 		if in.op == opLoop {
 			c.head(u)
+		} else {
+			c.b = c.charge(c.f, c.b, u, c.spent)
 		}
 	}
 	c.upTo(c.f.body[len(c.f.body)-1].end)
@@ -207,14 +217,19 @@ func (c *codeWriter) settle(a *asm) *asm {
 	return a.local(opLocalGet, c.spent).call(c.helpers.pay).i32(0).local(opLocalSet, c.spent)
 }
 
-// head looks at the fuel at the head of a loop.
+// head charges at the head of a loop, and looks at the fuel.
 func (c *codeWriter) head(u int32) {
 	if c.f.inLocal(u) {
+		c.b = c.charge(c.f, c.b, u, c.spent)
 		c.b = c.due().op(opBrIf, 1).b
 		return
 	}
 	a := &asm{w: c.rewriter, b: c.b}
-	c.b = a.checkFuel().b
+	a.get(c.fuel)
+	if cost := int64(c.f.units[u].charge); cost > 0 {
+		a.i64(cost).op(opI64Sub).local(opLocalTee, c.left).set(c.fuel).local(opLocalGet, c.left)
+	}
+	c.b = a.askIfNegative().b
 }
 
 // end closes a block, and what is around a loop.
