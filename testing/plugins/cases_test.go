@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/riposte-soar/riposte/host/bundle"
 	"github.com/riposte-soar/riposte/host/capability"
 	"github.com/riposte-soar/riposte/host/tape"
 	"github.com/riposte-soar/riposte/testing/harness"
@@ -39,7 +40,7 @@ var laboratory = map[string]func(t *testing.T) map[string]any{
 	},
 }
 
-// TestCases runs the cases of each plugin that we ship: as they are, with each fault and each crash at each call. Every action has a case.
+// TestCases runs the cases of each plugin that we ship, in every mode.
 func TestCases(t *testing.T) {
 	h, err := harness.Open(harness.Options{CacheDir: filepath.Join(shared.folder, "cache"), Live: *record, Secrets: vault{},
 		Network: capability.Network{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})
@@ -55,34 +56,46 @@ func TestCases(t *testing.T) {
 		folder := filepath.Dir(manifest)
 		t.Run(filepath.Base(folder), func(t *testing.T) {
 			b := shared.plugin(t, filepath.Base(folder))
-			cases, err := harness.Load(filepath.Join(folder, harness.CasesFolder), "", b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			modes := []harness.Mode{{}, {Replay: tape.Lenient}, {Crash: &harness.Crash{When: tape.BeginKind}}, {Crash: &harness.Crash{When: tape.EndKind}}}
-			for _, kind := range harness.Injections() {
-				modes = append(modes, harness.Mode{Fault: &harness.Injection{Kind: kind}})
-			}
+			modes := everyMode()
 			if *record {
 				c := &connector{t: t}
 				modes = []harness.Mode{{Record: true, Settings: c.json(laboratory[b.Manifest.Plugin](t))}}
 			}
-			for i, m := range modes {
-				report, err := h.Run(t.Context(), b, cases, m, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if i == 0 && len(report.Untested) > 0 {
-					t.Errorf("no case calls %v", report.Untested)
-				}
-				if !report.OK() {
-					var said strings.Builder
-					if err := harness.WriteTerminal(&said, report, harness.Style{}); err != nil {
-						t.Error(err)
-					}
-					t.Error(said.String())
-				}
-			}
+			passCases(t, h, folder, b, modes)
 		})
+	}
+}
+
+// everyMode runs cases as they are, with each fault and each crash at each call.
+func everyMode() []harness.Mode {
+	modes := []harness.Mode{{}, {Replay: tape.Lenient}, {Crash: &harness.Crash{When: tape.BeginKind}}, {Crash: &harness.Crash{When: tape.EndKind}}}
+	for _, kind := range harness.Injections() {
+		modes = append(modes, harness.Mode{Fault: &harness.Injection{Kind: kind}})
+	}
+	return modes
+}
+
+// passCases runs the cases of a plugin's folder. Every action has one.
+func passCases(t *testing.T, h *harness.Harness, folder string, b *bundle.Bundle, modes []harness.Mode) {
+	t.Helper()
+	cases, err := harness.Load(filepath.Join(folder, harness.CasesFolder), "", b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range modes {
+		report, err := h.Run(t.Context(), b, cases, m, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 && len(report.Untested) > 0 {
+			t.Errorf("no case calls %v", report.Untested)
+		}
+		if !report.OK() {
+			var said strings.Builder
+			if err := harness.WriteTerminal(&said, report, harness.Style{}); err != nil {
+				t.Error(err)
+			}
+			t.Error(said.String())
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/riposte-soar/riposte/host/bundle"
 	"github.com/riposte-soar/riposte/plugins/author"
+	"github.com/riposte-soar/riposte/testing/harness"
 )
 
 // suites are the tests of the plugins that are there in other languages too.
@@ -22,12 +23,17 @@ var suites = map[string]map[string]func(*testing.T){
 
 const otherLanguages = "TestOtherLanguages"
 
-// TestOtherLanguages holds the plugins in plugins/LANGUAGE/NAME to the tests of plugins/NAME.
+// TestOtherLanguages holds the plugins in plugins/LANGUAGE/NAME to the tests and the cases of plugins/NAME: their folder tests is a link to that one.
 func TestOtherLanguages(t *testing.T) {
 	found, err := filepath.Glob("../../plugins/*/*/" + author.ManifestFile)
 	if err != nil || len(found) == 0 {
 		t.Fatalf("there are none: %v", err)
 	}
+	h, err := harness.Open(harness.Options{CacheDir: filepath.Join(shared.folder, "cache")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closing(t, h)
 	for _, file := range found {
 		folder := filepath.Dir(file)
 		language, name := filepath.Base(filepath.Dir(folder)), filepath.Base(folder)
@@ -39,6 +45,7 @@ func TestOtherLanguages(t *testing.T) {
 			for about, test := range suites[name] {
 				t.Run(about, test)
 			}
+			t.Run("cases", func(t *testing.T) { passCases(t, h, folder, inOtherLanguage(t, name), everyMode()) })
 		})
 	}
 }
