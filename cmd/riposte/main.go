@@ -46,6 +46,9 @@ func run(ctx context.Context, args []string) int {
 	var fault *abi.Fault
 	stderr := calmWriter{os.Stderr}
 	switch {
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		fmt.Fprintln(stderr, "riposte: interrupted")
+		return exitFailed
 	case errors.As(err, &problems):
 		for _, p := range problems {
 			fmt.Fprintln(stderr, p.String())

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+
+	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
 // writeWhole writes a file so that it is there whole, or as it was before.
@@ -21,6 +23,16 @@ func writeWhole(name string, content []byte, mode os.FileMode) error {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return nil
+}
+
+// inFile names the file that a fault is about, if the fault does not name a place itself.
+func inFile(name string, err error) error {
+	if f := abi.AsFault(err); f != nil && f.Kind != abi.Internal && f.Where == "" {
+		named := *f
+		named.Where = name
+		return &named
+	}
+	return err
 }
 
 // writeNew writes a file that must not be there yet.

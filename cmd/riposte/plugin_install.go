@@ -272,7 +272,7 @@ func confirm(cmd *cobra.Command, yes bool) error {
 		return nil
 	}
 	fmt.Fprint(cmd.ErrOrStderr(), "Grant that? [y/N] ")
-	answer, err := bufio.NewReader(io.LimitReader(cmd.InOrStdin(), 64)).ReadString('\n')
+	answer, err := await(cmd.Context(), func() (string, error) { return bufio.NewReader(io.LimitReader(cmd.InOrStdin(), 64)).ReadString('\n') })
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}

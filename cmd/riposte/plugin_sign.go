@@ -30,7 +30,7 @@ func keygenCommand(c *client) *cobra.Command {
 				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s.key is not encrypted: who reads it can sign as you (it is written with mode 0600)\n", args[0])
 			} else {
 				var err error
-				if password, err = newPassword(cmd); err != nil {
+				if password, err = newPassword(cmd, args[0]+".key"); err != nil {
 					return err
 				}
 			}
@@ -51,57 +51,62 @@ func keygenCommand(c *client) *cobra.Command {
 	return cmd
 }
 
-// newPassword reads a password; from a terminal twice, since nobody sees what is typed.
-func newPassword(cmd *cobra.Command) (string, error) {
-	password, err := readSecret(cmd.InOrStdin(), cmd.ErrOrStderr())
+// newPassword reads a password for a file; from a terminal twice, since nobody sees what is typed.
+func newPassword(cmd *cobra.Command, file string) (string, error) {
+	password, err := readSecret(cmd, "password for "+file)
 	if f, ok := cmd.InOrStdin().(*os.File); err != nil || !ok || !term.IsTerminal(int(f.Fd())) {
 		return password, err
 	}
-	again, err := readSecret(cmd.InOrStdin(), cmd.ErrOrStderr())
-	if err == nil && (password != again || password == "") {
-		err = usageError{errors.New("the two are not the same, or empty")}
+	if password == "" {
+		return "", usageError{errors.New("the password is empty; --no-password makes a key that is not encrypted")}
+	}
+	again, err := readSecret(cmd, "once more")
+	if err == nil && password != again {
+		err = usageError{errors.New("the two passwords are not the same")}
 	}
 	return password, err
 }
 
 func signCommand(c *client) *cobra.Command {
 	var key string
-	cmd := &cobra.Command{Use: "sign FILE", Short: "Sign a package: writes FILE.minisig", Args: exactly(1, "a package"), RunE: func(cmd *cobra.Command, args []string) error {
-		if key == "" {
-			return usageError{errors.New("-k KEY is missing: the secret key, see `riposte plugin keygen`")}
-		}
-		b, err := bundle.OpenFile(args[0])
-		if err != nil {
-			return err
-		}
-		text, err := author.ReadBounded(key, trust.MaxSignature)
-		if err != nil {
-			return err
-		}
-		if info, err := os.Stat(key); err == nil && info.Mode().Perm()&0o077 != 0 {
-			fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s can be read by others: chmod 600 %s\n", key, key)
-		}
-		password := ""
-		if trust.Encrypted(text) {
-			if password, err = readSecret(cmd.InOrStdin(), cmd.ErrOrStderr()); err != nil {
+	cmd := &cobra.Command{Use: "sign FILE", Short: "Sign a package: writes FILE.minisig",
+		Long: "Sign a package: writes FILE.minisig. The password of an encrypted key is asked for on a terminal, or read from standard input.",
+		Args: exactly(1, "a package"), RunE: func(cmd *cobra.Command, args []string) error {
+			if key == "" {
+				return usageError{errors.New("-k KEY is missing: the secret key, see `riposte plugin keygen`")}
+			}
+			b, err := bundle.OpenFile(args[0])
+			if err != nil {
 				return err
 			}
-		}
-		secret, err := trust.SecretKey(text, password)
-		if err != nil {
-			return err
-		}
-		signature, err := trust.Sign(secret, b)
-		if err != nil {
-			return err
-		}
-		file := args[0] + server.SignatureSuffix
-		if err := writeWhole(file, signature, 0o644); err != nil {
-			return err
-		}
-		fmt.Fprintf(c.writer(), "%s: %s is signed with the key %s\n", file, b.Name(), trust.KeyID(secret.ID()))
-		return nil
-	}}
+			text, err := author.ReadBounded(key, trust.MaxSignature)
+			if err != nil {
+				return err
+			}
+			if info, err := os.Stat(key); err == nil && info.Mode().Perm()&0o077 != 0 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s can be read by others: chmod 600 %s\n", key, key)
+			}
+			password := ""
+			if trust.Encrypted(text) {
+				if password, err = readSecret(cmd, "password of "+key); err != nil {
+					return err
+				}
+			}
+			secret, err := trust.SecretKey(text, password)
+			if err != nil {
+				return inFile(key, err)
+			}
+			signature, err := trust.Sign(secret, b)
+			if err != nil {
+				return err
+			}
+			file := args[0] + server.SignatureSuffix
+			if err := writeWhole(file, signature, 0o644); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.writer(), "%s: %s is signed with the key %s\n", file, b.Name(), trust.KeyID(secret.ID()))
+			return nil
+		}}
 	cmd.Flags().StringVarP(&key, "key", "k", env("RIPOSTE_SIGNING_KEY", ""), "secret key file, of this program or of minisign ($RIPOSTE_SIGNING_KEY)")
 	return cmd
 }
@@ -244,11 +249,15 @@ func (f *inspection) table(w *tabwriter.Writer) {
 		fmt.Fprintf(w, "asset\t%s, %d bytes\n", a.Name, a.Size)
 	}
 	var bill struct {
-		Components []struct{ Name, Version string } `json:"components"`
+		Components []bundle.Component `json:"components"`
 	}
 	if json.Unmarshal(f.SBOM, &bill) == nil {
 		for _, part := range bill.Components {
-			fmt.Fprintf(w, "made of\t%s %s\n", part.Name, part.Version)
+			is := part.Version
+			if is == "" && len(part.Hashes) > 0 {
+				is = strings.ToLower(part.Hashes[0].Algorithm) + " " + part.Hashes[0].Content
+			}
+			fmt.Fprintf(w, "made of\t%s %s\n", part.Name, is)
 		}
 	}
 	for _, line := range f.Asks {

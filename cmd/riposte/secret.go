@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +31,7 @@ func secretCommand(c *client) *cobra.Command {
 		return secret.OpenStore(filepath.Join(data, "secrets"), filepath.Join(data, "secrets.key"), time.Now)
 	}
 	put := &cobra.Command{Use: "put NAME", Short: "Keep a secret, read from standard input", Args: exactly(1, "a name"), RunE: func(cmd *cobra.Command, args []string) error {
-		value, err := readSecret(cmd.InOrStdin(), cmd.ErrOrStderr())
+		value, err := readSecret(cmd, "secret")
 		if err != nil {
 			return err
 		}
@@ -67,20 +68,45 @@ func secretCommand(c *client) *cobra.Command {
 	return cmd
 }
 
-// readSecret reads one line; on a terminal it is not shown.
-func readSecret(in io.Reader, prompt io.Writer) (string, error) {
+// readSecret reads one line, which is what it is asked for as: from a terminal, which does not show it, or from standard input.
+func readSecret(cmd *cobra.Command, what string) (string, error) {
+	in := cmd.InOrStdin()
 	if f, ok := in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		fmt.Fprint(prompt, "secret: ")
-		text, err := term.ReadPassword(int(f.Fd()))
-		fmt.Fprintln(prompt)
-		return string(text), err
+		before, err := term.GetState(int(f.Fd()))
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprint(cmd.ErrOrStderr(), what, ": ")
+		defer fmt.Fprintln(cmd.ErrOrStderr())
+		defer func() { _ = term.Restore(int(f.Fd()), before) }() // if nobody waited for the line
+		return await(cmd.Context(), func() (string, error) {
+			text, err := term.ReadPassword(int(f.Fd()))
+			return string(text), err
+		})
 	}
-	text, err := bufio.NewReader(io.LimitReader(in, 1<<20)).ReadString('\n')
+	text, err := await(cmd.Context(), func() (string, error) { return bufio.NewReader(io.LimitReader(in, 1<<20)).ReadString('\n') })
 	if text = strings.TrimRight(text, "\r\n"); text == "" {
 		if err == nil || errors.Is(err, io.EOF) {
-			err = usageError{errors.New("there is no secret on standard input")}
+			err = usageError{fmt.Errorf("there is no %s: type it on a terminal, or give it as the one line of standard input", what)}
 		}
 		return "", err
 	}
 	return text, nil
+}
+
+// await gives the line that somebody types, or ends with ctx: to read a terminal is not interrupted by a signal.
+func await(ctx context.Context, read func() (string, error)) (line string, err error) {
+	done := make(chan struct{})
+	var text string
+	var failed error
+	go func() {
+		text, failed = read()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return text, failed
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 }
