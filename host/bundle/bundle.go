@@ -133,13 +133,18 @@ func OpenFunc(load func() ([]byte, error)) (*Bundle, error) {
 		b.warm = append([]string{abi.WarmExport}, slices.Sorted(maps.Keys(manifest.Actions))...)
 		b.warm = append(b.warm, abi.WarmExport)
 	}
+	b.asks = m.needs()
+	return b, nil
+}
+
+func (m *module) needs() (n Needs) {
 	for _, l := range m.memories {
-		b.asks.Pages += l.min
+		n.Pages += l.min
 	}
 	for _, l := range m.tables {
-		b.asks.Table += l.min
+		n.Table += l.min
 	}
-	return b, nil
+	return n
 }
 
 // Module gives the bytes of the package; an error says that they are gone or not the same any more.

@@ -103,6 +103,21 @@ func TestSBOM(t *testing.T) {
 	}
 }
 
+func TestEngineComponent(t *testing.T) {
+	engine := append(Blank(), custom(SBOMSection, []byte(`{"type":"platform","name":"Lua","version":"5.4.6","licenses":[{"expression":"MIT"}],"purl":"pkg:generic/lua@5.4.6"}`))...)
+	hash := strings.TrimPrefix(digest(engine), "sha256:")
+	got, err := EngineComponent("lua@5.4", engine)
+	if want := (Component{Type: "platform", Name: "Lua", Version: "5.4.6", Hashes: []Hash{{"SHA-256", hash}}, Licenses: []License{{"MIT"}}, PURL: "pkg:generic/lua@5.4.6"}); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, err := EngineComponent("lua@5.4", Blank()); err != nil || got.Name != "lua@5.4" || len(got.Hashes) != 1 {
+		t.Errorf("an engine that says nothing: %+v, %v", got, err)
+	}
+	if _, err := EngineComponent("lua@5.4", append(Blank(), custom(SBOMSection, []byte("Lua"))...)); err == nil || !strings.Contains(err.Error(), "lua@5.4") {
+		t.Errorf("an engine that says nonsense: %v", err)
+	}
+}
+
 func TestAssetsThatAreRefused(t *testing.T) {
 	for _, name := range []string{"", ".", "/etc/passwd", "../up", "a/../b", "a//b", "a\\b", "c:d", "line\nfeed", "ü", strings.Repeat("x", 101)} {
 		if _, err := PackAssets(map[string][]byte{name: nil}); err == nil {

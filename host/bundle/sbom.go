@@ -3,6 +3,7 @@ package bundle
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"runtime/debug"
 	"strings"
@@ -36,43 +37,58 @@ type cycloneDX struct {
 	Spec       string      `json:"specVersion"`
 	Version    int         `json:"version"`
 	Metadata   cycloneMeta `json:"metadata"`
-	Components []component `json:"components"`
+	Components []Component `json:"components"`
 }
 
 type cycloneMeta struct {
-	Component component `json:"component"`
+	Component Component `json:"component"`
 }
 
-type component struct {
-	Type       string     `json:"type"`
+// Component is a part that a plugin is made of, as CycloneDX 1.6 says it.
+type Component struct {
+	Type       string     `json:"type"` // library; platform for what a script runs in
 	Name       string     `json:"name"`
 	Version    string     `json:"version,omitempty"`
-	Licenses   []license  `json:"licenses,omitempty"`
-	PURL       string     `json:"purl,omitempty"`
-	Properties []property `json:"properties,omitempty"`
+	Hashes     []Hash     `json:"hashes,omitempty"`
+	Licenses   []License  `json:"licenses,omitempty"`
+	PURL       string     `json:"purl,omitempty"` // https://github.com/package-url/purl-spec
+	Properties []Property `json:"properties,omitempty"`
 }
 
-type license struct {
+// Hash is a digest of a component's bytes, in hexadecimal digits.
+type Hash struct {
+	Algorithm string `json:"alg"`
+	Content   string `json:"content"`
+}
+
+// License is an expression of SPDX.
+type License struct {
 	Expression string `json:"expression"`
 }
 
-type property struct {
+// Property is something that the format has no word for.
+type Property struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 }
 
-// SBOM makes the bill of materials of a Go guest, as CycloneDX 1.6: no time, no serial number, so that the same module gives the same bytes.
-// It is nil for a module that does not say what it was built of.
+// Bill makes the bill of materials of a plugin, as CycloneDX 1.6: no time, no serial number, so that the same parts give the same bytes.
+func Bill(m *abi.Manifest, parts []Component) ([]byte, error) {
+	bill := cycloneDX{Schema: "http://cyclonedx.org/schema/bom-1.6.schema.json", Format: "CycloneDX", Spec: "1.6", Version: 1, Components: parts}
+	bill.Metadata.Component = Component{Type: "application", Name: m.Plugin, Version: m.Version}
+	if m.License != "" {
+		bill.Metadata.Component.Licenses = []License{{m.License}}
+	}
+	return json.Marshal(bill)
+}
+
+// SBOM makes the bill of materials of a Go guest. It is nil for a module that does not say what it was built of.
 func SBOM(module []byte, m *abi.Manifest) ([]byte, error) {
 	info, ok := GoInfo(module)
 	if !ok {
 		return nil, nil
 	}
-	bill := cycloneDX{Schema: "http://cyclonedx.org/schema/bom-1.6.schema.json", Format: "CycloneDX", Spec: "1.6", Version: 1, Components: []component{}}
-	bill.Metadata.Component = component{Type: "application", Name: m.Plugin, Version: m.Version}
-	if m.License != "" {
-		bill.Metadata.Component.Licenses = []license{{m.License}}
-	}
+	parts := []Component{}
 	for _, d := range append([]*debug.Module{&info.Main}, info.Deps...) {
 		if d.Replace != nil && d.Replace.Version != "" && d.Replace.Version != "(devel)" { // a folder on the author's machine says nothing to others
 			d = d.Replace
@@ -80,20 +96,47 @@ func SBOM(module []byte, m *abi.Manifest) ([]byte, error) {
 		if d.Path == "" {
 			continue
 		}
-		bill.Components = append(bill.Components, goComponent(d))
+		parts = append(parts, goComponent(d))
 	}
-	return json.Marshal(bill)
+	return Bill(m, parts)
+}
+
+// FileComponent is a file that goes into a plugin as it is.
+func FileComponent(name string, content []byte) Component {
+	return Component{Type: "library", Name: name, Hashes: []Hash{sha256Hash(content)}}
+}
+
+// EngineComponent is the engine that scripts run in. What it was made of says a custom section of its own, SBOMSection: one component.
+func EngineComponent(runtime string, engine []byte) (Component, error) {
+	c := Component{Type: "platform", Name: runtime}
+	all, err := sections(engine)
+	if err != nil {
+		return c, err
+	}
+	for _, s := range all {
+		if s.id == sectionCustom && s.name == SBOMSection {
+			if err := json.Unmarshal(s.body, &c); err != nil {
+				return c, fmt.Errorf("the engine %s does not say what it is made of: %w", runtime, err)
+			}
+		}
+	}
+	c.Hashes = []Hash{sha256Hash(engine)}
+	return c, nil
+}
+
+func sha256Hash(content []byte) Hash {
+	return Hash{"SHA-256", strings.TrimPrefix(digest(content), "sha256:")}
 }
 
 // goComponent names a module; its purl is that of https://github.com/package-url/purl-spec, type golang.
-func goComponent(d *debug.Module) component {
-	c := component{Type: "library", Name: d.Path, PURL: "pkg:golang/" + strings.ToLower(d.Path)}
+func goComponent(d *debug.Module) Component {
+	c := Component{Type: "library", Name: d.Path, PURL: "pkg:golang/" + strings.ToLower(d.Path)}
 	if d.Version != "" && d.Version != "(devel)" {
 		c.Version = d.Version
 		c.PURL += "@" + url.QueryEscape(d.Version)
 	}
 	if d.Sum != "" {
-		c.Properties = []property{{"golang:sum", d.Sum}}
+		c.Properties = []Property{{"golang:sum", d.Sum}}
 	}
 	return c
 }

@@ -18,6 +18,21 @@ func Blank() []byte { return []byte("\x00asm\x01\x00\x00\x00") }
 // Engine is the digest of the engine that the package's scripts run in; empty for a package that is a module itself.
 func (b *Bundle) Engine() string { return b.engine }
 
+// EngineNeeds checks the shape of an engine like that of a plugin, since anybody may have made it, and tells what it asks for at its start.
+func EngineNeeds(engine []byte) (Needs, error) {
+	all, err := split(engine)
+	if err != nil {
+		return Needs{}, err
+	}
+	m, err := parse(all)
+	if err != nil {
+		return Needs{}, invalid("", "the engine is damaged: "+err.Error(), "")
+	}
+	report := &problems{}
+	checkShape(m, report)
+	return m.needs(), report.err()
+}
+
 // IsDocument says whether an asset is for people, and not for the scripts of a package: README, LICENSE, CHANGELOG, and what lies in the folders
 // docs, tests and scripts.
 func IsDocument(name string) bool {

@@ -73,6 +73,9 @@ compile() (
   # The stack lies below everything else: to overflow it is a trap. Where there is a wasm-opt, clang would run it on what is optimised, and keeps the
   # section target_features for it: so that all machines make the same, there is no optimisation here, and the section is always kept.
   "${cc[@]}" -O0 -mexec-model=reactor "-Wl,--strip-all,--keep-section=target_features,--stack-first,-z,stack-size=$stack" -o engine.wasm engine.o door.o "${parts[@]}"
+  # What it was made of: plugins take it over into their bill of materials.
+  printf %s "${bill:-}" >bill
+  [ ! -s bill ] || llvm-objcopy-19 --add-section=riposte.sbom=bill engine.wasm
   mv engine.wasm "$2"
   mv source/LICENSE "$2.LICENSE"
 )
@@ -107,7 +110,7 @@ repin() {
 }
 
 make_engine() {
-  local name=$1 runtime package suite file sum stack part digest now
+  local name=$1 runtime package suite file sum stack bill part digest now
   . "$pdk/$name/engine/engine.sh"
   need "${tools[@]}" "${more[@]}"
   mkdir -p "$out"

@@ -121,8 +121,8 @@ type Made struct {
 	Assets map[string][]byte
 	// Engine is the digest of what the scripts run in; empty for a module that is compiled.
 	Engine string
-	// SBOM is the bill of materials, if the compiler knows one; of a module in Go it is read out of the module.
-	SBOM []byte
+	// Parts are what it was made of, for the bill of materials, if the compiler knows; of a module in Go they are read out of the module.
+	Parts []bundle.Component
 }
 
 // Package is a plugin that was built, and checked as a server checks it.
@@ -161,13 +161,17 @@ func Build(ctx context.Context, dir string, o Options) (*Package, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts := bundle.Parts{Manifest: raw, SBOM: made.SBOM, Engine: made.Engine}
+	parts := bundle.Parts{Manifest: raw, Engine: made.Engine}
 	if o.Bare {
-		if parts.SBOM = nil; len(made.Assets) > 0 {
+		if len(made.Assets) > 0 {
 			parts.Assets, err = bundle.PackAssets(made.Assets)
 		}
-	} else if parts.Assets, err = packAssets(dir, made.Assets); err == nil && parts.SBOM == nil {
-		parts.SBOM, err = bundle.SBOM(made.Module, head)
+	} else if parts.Assets, err = packAssets(dir, made.Assets); err == nil {
+		if made.Parts != nil {
+			parts.SBOM, err = bundle.Bill(head, made.Parts)
+		} else {
+			parts.SBOM, err = bundle.SBOM(made.Module, head)
+		}
 	}
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -15,6 +16,14 @@ import (
 	"github.com/riposte-soar/riposte/plugins/author"
 	"github.com/riposte-soar/riposte/testing/harness"
 )
+
+// partsOf is what is in the bill of materials of a new plugin.
+var partsOf = map[string]string{
+	"go":     `"purl":"pkg:golang/corp.test|"name":"acme-list"`,
+	"rust":   `"name":"riposte-pdk","version":"0.1.0"}.*"name":"serde","version":"1[0-9.]+","purl":"pkg:cargo/serde@1`,
+	"python": `"type":"platform","name":"CPython","version":"3.11.2","hashes":.*"name":"riposte.py","hashes":\[{"alg":"SHA-256"`,
+	"js":     `"type":"platform","name":"QuickJS","version":"2025-04-26","hashes":.*"name":"riposte.js","hashes":\[{"alg":"SHA-256"`,
+}
 
 // TestNewPluginBuilds makes a plugin in each language outside of the repository, builds it in two folders to the same bytes, and runs the
 // cases that come with it.
@@ -59,6 +68,12 @@ func TestNewPluginBuilds(t *testing.T) {
 				}
 				if first = p.File; p.Name() != "acme-list@0.1.0" {
 					t.Errorf("made %s", p.Name())
+				}
+			}
+			if want := partsOf[l.Name]; want != "" {
+				contents, err := bundle.Inspect(first)
+				if err != nil || !regexp.MustCompile(want).Match(contents.SBOM) {
+					t.Errorf("the bill of materials is %s, %v; want %s", contents.SBOM, err, want)
 				}
 			}
 			passCases(t, h, dir, first)

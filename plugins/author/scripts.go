@@ -41,16 +41,29 @@ func scriptLanguage(runtime string, l Language, endings ...string) Language {
 			return nil, &abi.Fault{Kind: abi.Invalid, Message: "runtime and entry are missing", Where: filepath.Join(p.Dir, ManifestFile),
 				Hint: strings.Join(l.Extra, ", ")}
 		}
-		engine, err := newestEngine(p.Manifest.Runtime)
+		made := &Made{Module: bundle.Blank()}
+		var err error
+		if made.Engine, err = newestEngine(p.Manifest.Runtime); err != nil {
+			return nil, err
+		}
+		if made.Assets, err = scriptFiles(p.Dir, endings); err != nil {
+			return nil, err
+		}
+		if made.Assets[kit] == nil {
+			if made.Assets[kit], err = kits.Files.ReadFile(l.Name + "/" + kit); err != nil {
+				return nil, err
+			}
+		}
+		module, err := engines.After().Read(made.Engine)
 		if err != nil {
 			return nil, err
 		}
-		made := &Made{Module: bundle.Blank(), Engine: engine}
-		if made.Assets, err = scriptFiles(p.Dir, endings); err != nil || made.Assets[kit] != nil {
-			return made, err
+		engine, err := bundle.EngineComponent(p.Manifest.Runtime, module)
+		if err != nil {
+			return nil, err
 		}
-		made.Assets[kit], err = kits.Files.ReadFile(l.Name + "/" + kit)
-		return made, err
+		made.Parts = []bundle.Component{engine, bundle.FileComponent(kit, made.Assets[kit])}
+		return made, nil
 	}
 	return l
 }

@@ -3,6 +3,7 @@ runtime=js@es2023
 package=quickjs suite=trixie file=quickjs_2025.04.26.orig.tar.xz
 sum=ec81da5b3249ed648dbc7df4a1654988910e66a118d9b71cb63534216efcfbbe
 stack=1048576
+bill='{"type":"platform","name":"QuickJS","version":"2025-04-26","licenses":[{"expression":"MIT"}],"purl":"pkg:generic/quickjs@2025-04-26"}'
 more=()
 parts=(quickjs.o cutils.o libregexp.o libunicode.o dtoa.o)
 

@@ -3,6 +3,7 @@ runtime=python@3.11
 package=python3.11 suite=bookworm file=python3.11_3.11.2.orig.tar.gz
 sum=2411c74bda5bbcfcddaf4531f66d1adc73f247f529aee981b029513aefdbf849
 stack=2097152
+bill='{"type":"platform","name":"CPython","version":"3.11.2","licenses":[{"expression":"Python-2.0.1"}],"purl":"pkg:github/python/cpython@v3.11.2"}'
 more=(/usr/bin/python3.11:python3.11 pkg-config:pkg-config)
 parts=(library.o libpython3.11.a Modules/_decimal/libmpdec/libmpdec.a Modules/expat/libexpat.a
   -lwasi-emulated-signal -lwasi-emulated-getpid -lwasi-emulated-process-clocks)
