@@ -37,7 +37,7 @@ func newEngine(o Options) (*engine, error) {
 	if o.Interpret {
 		config = wazero.NewRuntimeConfigInterpreter()
 	}
-	config = config.WithCompilationCache(cache).WithMemoryLimitPages(uint32(max(o.Memory>>16, 1)))
+	config = config.WithCompilationCache(cache) // limitedMemory limits the memory, and knows that it did
 	e := &engine{runtime: wazero.NewRuntimeWithConfig(ctx, config), cache: cache, memory: o.Memory, copies: o.copies}
 	if err := e.instantiateDoors(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("host: %w", err), e.close())

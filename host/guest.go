@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/riposte-soar/riposte/pdk/abi"
@@ -33,6 +34,7 @@ type guest struct {
 	outputAt  uint64
 	errorAt   uint64
 	stack     []string // of a script that crashed, as its engine tells
+	deep      bool     // it overflowed the stack that its compiler keeps in the memory
 	variables map[string][]byte
 	http      lastResponse
 	device    *device // of a command, as are files
@@ -70,7 +72,7 @@ func (m *loadedModule) run(ctx context.Context, t task) ending {
 		e.setup = time.Since(began)
 		result, err := i.action(g.entry()).Call(ctx)
 		g.fuel.settle(i.module)
-		g.memory = i.memory.stats
+		g.memory, g.deep = i.memory.stats, overflowed(i.module)
 		m.end(i, err == nil && g.device == nil && !g.changedFiles)
 		if err != nil || len(result) == 0 {
 			return 0, err
@@ -188,10 +190,24 @@ func (g *guest) crash(ctx context.Context, err error) *abi.Fault {
 	if strings.Contains(reason, "(recovered by wazero)") {
 		return abi.NewFault(abi.Internal, "a host function failed: "+strings.TrimSuffix(reason, " (recovered by wazero)"), "")
 	}
-	if strings.Contains(reason, "stack overflow") {
+	if g.deep || strings.Contains(reason, "stack overflow") {
 		return abi.NewFault(abi.Limit, "the plugin calls itself too deeply", "")
 	}
-	return abi.NewFault(abi.Trap, "the plugin crashed: "+strings.TrimPrefix(reason, "wasm error: ")+g.said.last(), "")
+	said := g.errorText() // by kits that write nothing to standard error
+	if said == "" {
+		said = g.said.last()
+	}
+	return abi.NewFault(abi.Trap, "the plugin crashed: "+strings.TrimPrefix(reason, "wasm error: ")+said, "")
+}
+
+// stackPointer is the global of the stack that clang and rustc keep in the memory. Modules that our kits make export it. That stack lies below
+// everything else: the pointer of who goes beyond its end is negative.
+const stackPointer = "__stack_pointer"
+
+// overflowed says whether a guest went beyond the end of its stack in the memory.
+func overflowed(m api.Module) bool {
+	pointer := m.ExportedGlobal(stackPointer)
+	return pointer != nil && pointer.Type() == i32 && int32(pointer.Get()) < 0
 }
 
 // mayCall ends a guest that calls a host function while its image is made.

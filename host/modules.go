@@ -91,9 +91,6 @@ func (s *moduleStore) install(ctx context.Context, b *bundle.Bundle) error {
 	if err != nil {
 		return err
 	}
-	if needs := b.Needs(); int64(needs.Pages)<<16 > s.memory {
-		return abi.NewFault(abi.Limit, fmt.Sprintf("%s begins with %d MiB of memory, this host gives at most %d", b.Name(), needs.Pages>>4, s.memory>>20), "")
-	}
 	made, err := s.make(ctx, b, file)
 	if err != nil {
 		return err

@@ -21,18 +21,23 @@ import (
 // scripts. So the code is compiled once and is in memory once, however many packages use it, and an invocation costs no more than one of a
 // compiled plugin that is as large.
 
-// moduleOf gives the module that a package runs as: its own, or its engine.
-func (s *moduleStore) moduleOf(b *bundle.Bundle) ([]byte, error) {
+// moduleOf gives the module that a package runs as, its own or its engine, if this host has the memory that it begins with.
+func (s *moduleStore) moduleOf(b *bundle.Bundle) (module []byte, err error) {
+	needs := b.Needs()
 	if b.Engine() == "" {
-		return b.Module()
+		module, err = b.Module()
+	} else if module, err = s.engines.Read(b.Engine()); err == nil {
+		needs, err = bundle.EngineNeeds(module)
 	}
-	module, err := s.engines.Read(b.Engine())
-	if err == nil {
-		return module, nil
+	if err != nil {
+		fault := *abi.AsFault(err)
+		fault.Message = b.Name() + " cannot be run: " + fault.Message
+		return nil, &fault
 	}
-	fault := *abi.AsFault(err)
-	fault.Message = b.Name() + " cannot be run: " + fault.Message
-	return nil, &fault
+	if int64(needs.Pages)<<16 > s.memory {
+		return nil, abi.NewFault(abi.Limit, fmt.Sprintf("%s begins with %d MiB of memory, this host gives at most %d", b.Name(), needs.Pages>>4, s.memory>>20), "")
+	}
+	return module, nil
 }
 
 // scriptImage makes the image of a package of scripts. What is wrong with them is a fault with its place.

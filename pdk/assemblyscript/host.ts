@@ -15,6 +15,9 @@ declare function blockFree(handle: u64): void;
 @external("extism:host/env", "output_set")
 declare function outputSet(handle: u64, length: u64): void;
 // @ts-ignore: decorator
+@external("extism:host/env", "error_set")
+declare function errorSet(handle: u64): void;
+// @ts-ignore: decorator
 @external("riposte:mem/v1", "read")
 declare function memoryRead(handle: u64, to: usize): void;
 // @ts-ignore: decorator
@@ -114,15 +117,15 @@ export function riposte_warm(): void {
   heap.free(heap.alloc(256 << 10));
 }
 
-/** Logs what the program says when it aborts; the host reads the rest from the trap. */
+/** Leaves the host what the program says when it aborts; the trap that follows says nothing. */
 export function aborted(message: string | null, file: string | null, line: u32, column: u32): void {
   const said = new Buffer();
-  said.ascii('{"level":"error","message":"');
-  for (let text = (message ? message : "aborted") + (file ? " at " + file : ""), i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i);
-    said.byte(c < 0x20 || c > 0x7e || c == 0x22 || c == 0x5c ? 0x3f : c);
+  const text = (message ? message : "aborted") + (file ? " at " + file + ":" + line.toString() + ":" + column.toString() : "");
+  for (let i = 0; i < text.length; i++) {
+    const c = text.codePointAt(i);
+    said.rune(c);
+    if (c > 0xffff) i++;
   }
-  said.ascii(":" + line.toString() + ":" + column.toString() + '"}');
-  logWrite(give(said.bytes()));
+  errorSet(give(said.bytes()));
   unreachable();
 }

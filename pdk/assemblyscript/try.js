@@ -11,6 +11,7 @@ export async function tryAction(file, action, settings, parameters, host) {
   const blocks = new Map();
   let next = 1n;
   let output;
+  let said = "";
   const give = (bytes) => {
     if (!bytes.length) return 0n;
     blocks.set(next, bytes);
@@ -28,6 +29,7 @@ export async function tryAction(file, action, settings, parameters, host) {
       length: (handle) => BigInt(blocks.get(handle)?.length ?? 0),
       free: (handle) => blocks.delete(handle),
       output_set: (handle) => (output = blocks.get(handle)),
+      error_set: (handle) => (said = new TextDecoder().decode(blocks.get(handle))),
     },
     "riposte:mem/v1": {
       read: (handle, to) => memory().set(blocks.get(handle), to),
@@ -44,7 +46,12 @@ export async function tryAction(file, action, settings, parameters, host) {
   }
   const { instance } = await WebAssembly.instantiate(await readFile(file), imports);
   instance.exports._initialize?.();
-  const code = instance.exports[action]();
+  let code;
+  try {
+    code = instance.exports[action]();
+  } catch (err) {
+    throw said ? new Error(said, { cause: err }) : err;
+  }
   if (code !== 0) throw new Error(`${action} returned ${code}`);
   return JSON.parse(new TextDecoder().decode(output));
 }

@@ -23,6 +23,8 @@ type trial struct {
 	kind  abi.Kind
 	says  string
 	where string
+	// tells is what the message matches.
+	tells string
 	// own says that the rest of the message, and what is logged, is the language's own.
 	own bool
 }
@@ -144,9 +146,10 @@ var kinds = []abi.Kind{abi.Invalid, abi.Refused, abi.Unauthorized, abi.NotFound,
 
 func wrongTrials() []trial {
 	list := []trial{
-		{name: "crash", kind: abi.Trap, own: true},
-		{name: "recurse", kind: abi.Limit, own: true},
-		{name: "devour", kind: abi.Limit, own: true},
+		{name: "crash", kind: abi.Trap, tells: "(?i)index|not.*undefined|undefined|Assertion failed", own: true},
+		{name: "recurse", kind: abi.Limit, tells: "too deeply|MiB of memory", own: true},
+		{name: "recurse with a stack in the memory", action: "dig", kind: abi.Limit, tells: "too deeply|MiB of memory", own: true},
+		{name: "devour", kind: abi.Limit, tells: "memory", own: true},
 		{name: "spin", kind: abi.Timeout, own: true},
 		{name: "flood", with: object{"bytes": 100_000}, kind: abi.Limit},
 		{name: "lie", kind: abi.Trap},

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -181,6 +182,8 @@ func (c trial) check(t *testing.T, got seen) {
 		t.Fatalf("gave %.300s %v, want a fault of kind %s", got.Output, got.Fault, c.kind)
 	case !strings.HasPrefix(got.Fault.Message, c.says):
 		t.Errorf("the fault says %q, not %q", got.Fault.Message, c.says)
+	case !regexp.MustCompile(c.tells).MatchString(got.Fault.Message):
+		t.Errorf("the fault says %q, which does not match %s", got.Fault.Message, c.tells)
 	case c.where != "" && got.Fault.Where != c.where:
 		t.Errorf("the fault is at %q, not %q", got.Fault.Where, c.where)
 	}

@@ -35,14 +35,15 @@ func c() Language {
 	}
 }
 
-// Flags of a module whose functions the host calls. The stack lies below everything else: whoever overflows it ends with a trap. Linking has no -O:
-// with one, clang would let wasm-opt work on the module where that happens to be installed, and other machines would get other bytes.
+// Flags of a module whose functions the host calls. The stack lies below everything else: whoever overflows it leaves the memory, and
+// the host knows it by the pointer. Linking has no -O: with one, clang would let wasm-opt work on the module where that happens to be installed,
+// and other machines would get other bytes.
 func cCompile() []string {
 	return []string{"--target=wasm32-wasi", "-std=c11", "-Os", "-Wall", "-Wextra", "-c"}
 }
 
 func cLink() []string {
-	return []string{"--target=wasm32-wasi", "-mexec-model=reactor", "-Wl,--stack-first", "-Wl,-z,stack-size=262144", "-Wl,--strip-debug"}
+	return []string{"--target=wasm32-wasi", "-mexec-model=reactor", "-Wl,--stack-first", "-Wl,--export=__stack_pointer", "-Wl,-z,stack-size=262144", "-Wl,--strip-debug"}
 }
 
 // clangs lists the compilers of this machine that may know wasm32-wasi, the likeliest first.

@@ -2,11 +2,13 @@ package author
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -81,7 +83,7 @@ func compileRust(ctx context.Context, p *Project) (*Made, error) {
 	if err != nil {
 		return nil, err
 	}
-	flags := slices.Clone(tools.flags)
+	flags := append(slices.Clone(tools.flags), "-Clink-arg=--export=__stack_pointer") // by which the host knows a stack that overflowed
 	for _, folder := range crates {
 		flags = append(flags, "--remap-path-prefix="+folder+"=crates")
 	}
@@ -93,12 +95,12 @@ func compileRust(ctx context.Context, p *Project) (*Made, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := rustModule(said)
+	file, parts, err := rustModule(said)
 	if err != nil {
 		return nil, err
 	}
 	module, err := ReadBounded(file, bundle.MaxBytes)
-	return &Made{Module: module}, err
+	return &Made{Module: module, Parts: parts}, err
 }
 
 // crateFolders lists where cargo keeps the sources of crates, one folder for each registry.
@@ -117,20 +119,46 @@ func cargoHome() string {
 	return filepath.Join(home, ".cargo")
 }
 
-// rustModule finds the module among the messages of cargo, one JSON document a line.
-func rustModule(said []byte) (string, error) {
+// rustModule finds the module among the messages of cargo, one JSON document a line, and the crates that were compiled for it.
+// https://doc.rust-lang.org/cargo/reference/external-tools.html#artifact-messages
+func rustModule(said []byte) (file string, crates []bundle.Component, err error) {
 	for line := range bytes.Lines(said) {
 		var message struct {
+			Package   string   `json:"package_id"`
 			Filenames []string `json:"filenames"`
 		}
 		if json.Unmarshal(line, &message) != nil {
 			continue
 		}
-		for _, file := range message.Filenames {
-			if strings.HasSuffix(file, ".wasm") {
-				return file, nil
+		for _, name := range message.Filenames {
+			if strings.HasSuffix(name, ".wasm") {
+				file = name
 			}
 		}
+		if slices.ContainsFunc(message.Filenames, func(name string) bool { return strings.Contains(filepath.ToSlash(name), "/"+rustTarget+"/") }) {
+			crates = append(crates, crateOf(message.Package))
+		}
 	}
-	return "", errors.New("cargo made no module: Cargo.toml needs [lib] with crate-type = [\"cdylib\"]")
+	if file == "" {
+		return "", nil, errors.New("cargo made no module: Cargo.toml needs [lib] with crate-type = [\"cdylib\"]")
+	}
+	slices.SortFunc(crates, func(a, b bundle.Component) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Version, b.Version))
+	})
+	return file, slices.CompactFunc(crates, func(a, b bundle.Component) bool { return a.Name == b.Name && a.Version == b.Version }), nil
+}
+
+// crateOf names a crate by its package id: SOURCE#NAME@VERSION, or SOURCE#VERSION where the source ends in the name.
+// https://doc.rust-lang.org/cargo/reference/pkgid-spec.html
+func crateOf(id string) bundle.Component {
+	source, name, _ := strings.Cut(id, "#")
+	name, version, named := strings.Cut(name, "@")
+	if !named {
+		name, version = path.Base(source), name
+	}
+	c := bundle.Component{Type: "library", Name: name, Version: version}
+	if !strings.HasPrefix(source, "path+") { // a folder on the author's machine says nothing to others
+		c.PURL = "pkg:cargo/" + name + "@" + version
+	}
+	return c
 }

@@ -1,6 +1,7 @@
 /* The conformance plugin in C. */
 #include "riposte.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -289,8 +290,11 @@ RP_ACTION("catch", catch)
 
 static rp_value *crash(rp_call *call, const rp_value *p)
 {
-	(void)call, (void)p;
-	abort();
+	(void)p;
+	static const int list[] = {1};
+	static volatile size_t index = 7;
+	assert(index < sizeof list / sizeof *list);
+	return rp_number_value(call, list[index]);
 }
 RP_ACTION("crash", crash)
 
@@ -300,6 +304,19 @@ __attribute__((noinline)) static double deeper(double n) { return n < 0 ? n : n 
 
 static rp_value *recurse(rp_call *call, const rp_value *p) { return (void)p, rp_number_value(call, deeper(1)); }
 RP_ACTION("recurse", recurse)
+
+__attribute__((noinline)) static double dig_deeper(volatile double *above)
+{
+	volatile double here[16] = {*above + step};
+	return here[0] < 0 ? 0 : here[0] + dig_deeper(here);
+}
+
+static rp_value *dig(rp_call *call, const rp_value *p)
+{
+	volatile double start = 1;
+	return (void)p, rp_number_value(call, dig_deeper(&start));
+}
+RP_ACTION("dig", dig)
 
 static rp_value *devour(rp_call *call, const rp_value *p)
 {

@@ -380,6 +380,18 @@ func exportRecurse() int32 {
 //go:noinline
 func deeper(n int) int { return n + deeper(n+1) } //nolint:staticcheck // that it never ends is what it is for
 
+//go:wasmexport dig
+func exportDig() int32 {
+	return pdk.Run(func(*pdk.Call, none) (int, error) { return dig([16]int{1}), nil })
+}
+
+//go:noinline
+func dig(above [16]int) int { //nolint:staticcheck // as deeper
+	here := above
+	here[above[3]&15]++
+	return here[0] + dig(here)
+}
+
 //go:wasmexport devour
 func exportDevour() int32 {
 	return pdk.Run(func(*pdk.Call, none) (int, error) {

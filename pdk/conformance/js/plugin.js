@@ -138,6 +138,14 @@ action("recurse", () => {
   return deeper(1);
 });
 
+action("dig", () => {
+  const deeper = (above) => {
+    const here = Array(16).fill(above[0] + 1);
+    return here[0] + deeper(here);
+  };
+  return deeper([1]);
+});
+
 action("devour", () => {
   for (const all = []; ; ) all.push(new Uint8Array(1 << 20));
 });

@@ -218,6 +218,15 @@ def recurse(call: Call, p: dict) -> int:
 
 
 @action
+def dig(call: Call, p: dict) -> int:
+    def deeper(above: list) -> int:
+        here = [above[0] + 1] * 16
+        return here[0] + deeper(here)
+
+    return deeper([1])
+
+
+@action
 def devour(call: Call, p: dict) -> int:
     everything = []
     while True:

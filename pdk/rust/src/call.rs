@@ -1,6 +1,5 @@
 //! One invocation of an action.
 
-use crate::doors::log_panic;
 use crate::host::{self, Door};
 use crate::trial::Stub;
 use crate::{place, Fault, Http, Kind, Reply};
@@ -45,7 +44,7 @@ pub fn run<P: DeserializeOwned, R: Serialize>(handler: fn(&Call, P) -> Result<R,
     if host::warming() {
         return 0;
     }
-    std::panic::set_hook(Box::new(|panic| log_panic(&panic.to_string())));
+    std::panic::set_hook(Box::new(|panic| host::error(&panic.to_string().replace('\n', " "))));
     host::output(&answer(handler, &host::input(), None))
 }
 

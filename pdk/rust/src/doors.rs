@@ -236,10 +236,3 @@ fn entry<'a>(level: Level, message: &'a str, fields: &'a Value) -> impl Serializ
     }
     Entry { level, message, fields }
 }
-
-/// Logs what the program says when it panics; the abort that follows says nothing.
-pub(crate) fn log_panic(message: &str) {
-    if let Ok(request) = serde_json::to_vec(&entry(Level::Error, message, &Value::Null)) {
-        host::exchange(host::log_write, &request);
-    }
-}

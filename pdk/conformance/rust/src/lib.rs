@@ -320,6 +320,17 @@ fn deeper(n: u64) -> u64 {
     black_box(n) + deeper(black_box(n + 1))
 }
 
+action!("dig", dig);
+fn dig(_: &Call, _: Nothing) -> Result<u64> {
+    Ok(dig_deeper(&[1; 16]))
+}
+
+#[allow(unconditional_recursion)]
+fn dig_deeper(above: &[u64; 16]) -> u64 {
+    let here = black_box([above[0] + 1; 16]);
+    here[3] + dig_deeper(&here)
+}
+
 action!("devour", devour);
 fn devour(_: &Call, _: Nothing) -> Result<usize> {
     let mut all = Vec::new();

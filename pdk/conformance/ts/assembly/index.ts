@@ -225,6 +225,15 @@ export function recurse(): i32 {
   return run((call: Call, p: Value): Value => Value.number(<f64>deeper(1)));
 }
 
+function digDeeper(above: i64[]): i64 {
+  const here = [above[0] + 1];
+  return here[0] < 0 ? 0 : here[0] + digDeeper(here) + here[0];
+}
+
+export function dig(): i32 {
+  return run((call: Call, p: Value): Value => Value.number(<f64>digDeeper([1])));
+}
+
 export function devour(): i32 {
   return run((call: Call, p: Value): Value => {
     const all: Uint8Array[] = [];
