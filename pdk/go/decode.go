@@ -1,113 +1,222 @@
 package pdk
 
 import (
-	"encoding"
+	"encoding/base64"
 	"encoding/json"
 	"reflect"
-	"strings"
-	"sync"
-	"unicode/utf8"
+	"strconv"
 )
 
-// decode does what json.Unmarshal does with a document that the host wrote, in a third of the time where v is a struct of strings, truths and raw
-// documents mostly. Whatever is not as simple as that, mistakes included, is left to json.Unmarshal.
+// decode does what json.Unmarshal does. After an error v may be filled in part.
 func decode(document []byte, v any) error {
-	if into := reflect.ValueOf(v); into.Kind() == reflect.Pointer && !into.IsNil() {
-		if fields := fieldsOf(into.Type().Elem()); fields != nil && utf8.Valid(document) && decodeFields(document, into.Elem(), fields) {
+	if to := reflect.ValueOf(v); to.Kind() == reflect.Pointer && !to.IsNil() {
+		r := reader{doc: document}
+		if r.whole(r.into(r.space(0), to.Elem(), shapeOf(to.Type().Elem()))) {
 			return nil
 		}
 	}
 	return json.Unmarshal(document, v)
 }
 
-func decodeFields(document []byte, into reflect.Value, fields []field) bool {
-	return members(document, func(name string, value []byte) bool {
-		for i := range fields {
-			f := &fields[i]
-			if f.name != name {
-				if strings.EqualFold(f.name, name) {
-					return false
-				}
-				continue
-			}
-			to := into.Field(f.index)
-			switch {
-			case f.kind == reflect.String && value[0] == '"':
-				s, ok := text(value)
-				to.SetString(s)
-				return ok
-			case f.kind == reflect.Bool && (string(value) == "true" || string(value) == "false"):
-				to.SetBool(value[0] == 't')
-				return true
-			case f.kind == reflect.Slice:
-				to.SetBytes(append([]byte(nil), value...))
-				return true
-			}
-			return json.Unmarshal(value, to.Addr().Interface()) == nil
+// into reads a value into a place. Places that hold something already, which encoding/json would add to, are left to it.
+func (r *reader) into(at int, to reflect.Value, s *shape) int {
+	if at >= len(r.doc) {
+		return -1
+	}
+	if r.doc[at] == 'n' && s.form != raw && s.form != other {
+		if s.form >= list {
+			to.SetZero()
 		}
-		return true
+		return r.word(at, "null")
+	}
+	if s.form >= list && s.form != raw && !to.IsNil() {
+		return -1
+	}
+	switch s.form {
+	case text:
+		value, end := r.text(at)
+		if end >= 0 {
+			to.SetString(value)
+		}
+		return end
+	case truth:
+		end := max(r.word(at, "true"), r.word(at, "false"))
+		if end >= 0 {
+			to.SetBool(r.doc[at] == 't')
+		}
+		return end
+	case integer, unsigned, decimal:
+		return r.intoNumber(at, to, s.form)
+	case object:
+		return r.members(at, func(name []byte, at int) int { return r.intoMember(name, at, to, s.fields) })
+	case list:
+		return r.intoList(at, to, s)
+	case pointer:
+		to.Set(reflect.New(s.in.of))
+		return r.into(at, to.Elem(), s.in)
+	case texts, values, dynamic:
+		return r.intoAny(at, to, s.form)
+	case octets:
+		value, end := r.text(at)
+		b, err := base64.StdEncoding.DecodeString(value)
+		if end < 0 || err != nil {
+			return -1
+		}
+		to.SetBytes(b)
+		return end
+	}
+	end := r.skip(at)
+	switch {
+	case end < 0:
+	case s.form == raw:
+		to.SetBytes(append([]byte(nil), r.doc[at:end]...))
+	case json.Unmarshal(r.doc[at:end], to.Addr().Interface()) != nil:
+		return -1
+	}
+	return end
+}
+
+// intoMember reads the value of a member into the field of its name. A name that differs in case only is left to encoding/json.
+func (r *reader) intoMember(name []byte, at int, to reflect.Value, fields []field) int {
+	if name == nil {
+		return -1
+	}
+	for i := range fields {
+		if f := &fields[i]; len(f.name) == len(name) {
+			switch {
+			case f.name == string(name):
+				return r.into(at, to.Field(f.index), f.shape)
+			case sameFold(f.name, name):
+				return -1
+			}
+		}
+	}
+	return r.skip(at)
+}
+
+func (r *reader) intoNumber(at int, to reflect.Value, f form) int {
+	if f == decimal {
+		n, end := r.decimal(at, to.Type().Bits())
+		if end >= 0 {
+			to.SetFloat(n)
+		}
+		return end
+	}
+	n, end := r.integer(at)
+	switch {
+	case end < 0:
+	case f == integer && !to.OverflowInt(n):
+		to.SetInt(n)
+	case f == unsigned && n >= 0 && !to.OverflowUint(uint64(n)):
+		to.SetUint(uint64(n))
+	default:
+		return -1
+	}
+	return end
+}
+
+func (r *reader) intoList(at int, to reflect.Value, s *shape) int {
+	n := 0
+	end := r.elements(at, func(at int) int {
+		if n == to.Cap() {
+			to.Grow(1)
+		}
+		n++
+		to.SetLen(n)
+		return r.into(at, to.Index(n-1), s.in)
+	})
+	if n == 0 && end >= 0 {
+		to.Set(reflect.MakeSlice(s.of, 0, 0))
+	}
+	return end
+}
+
+func (r *reader) intoAny(at int, to reflect.Value, f form) (end int) {
+	var value any
+	if f == texts {
+		value, end = r.texts(at)
+	} else if value, end = r.dynamic(at); f == values && end >= 0 && r.doc[at] != '{' {
+		return -1
+	}
+	if end >= 0 {
+		to.Set(reflect.ValueOf(value))
+	}
+	return end
+}
+
+// texts reads an object of strings.
+func (r *reader) texts(at int) (map[string]string, int) {
+	m := map[string]string{}
+	return m, r.members(at, func(name []byte, at int) int {
+		value, end := r.text(at)
+		if name == nil {
+			return -1
+		}
+		m[view(name)] = value
+		return end
 	})
 }
 
-// field is one of a struct. Its kind is String, Bool, Slice for json.RawMessage, or Invalid for all that is left to json.Unmarshal.
-type field struct {
-	name  string
-	index int
-	kind  reflect.Kind
-}
-
-// known are the fields of struct types, none for a type that is not simple. They are worked out when the image is made.
-var known sync.Map
-
-func fieldsOf(t reflect.Type) []field {
-	if list, ok := known.Load(t); ok {
-		return list.([]field)
-	}
-	list := findFields(t)
-	known.Store(t, list)
-	return list
-}
-
-var (
-	jsonReader = reflect.TypeFor[json.Unmarshaler]()
-	textReader = reflect.TypeFor[encoding.TextUnmarshaler]()
-	rawType    = reflect.TypeFor[json.RawMessage]()
-)
-
-func reads(t reflect.Type) bool {
-	p := reflect.PointerTo(t)
-	return p.Implements(jsonReader) || p.Implements(textReader)
-}
-
-func findFields(t reflect.Type) []field {
-	if t.Kind() != reflect.Struct || reads(t) {
-		return nil
-	}
-	list := []field{}
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		switch {
-		case f.Anonymous || options != "" && options != "omitempty" && options != "omitzero":
-			return nil
-		case !f.IsExported() || name == "-":
-			continue
-		case name == "":
-			name = f.Name
-		}
-		for _, other := range list {
-			if strings.EqualFold(other.name, name) {
-				return nil
+// dynamic reads any value but null.
+func (r *reader) dynamic(at int) (value any, end int) {
+	switch r.doc[at] {
+	case '"':
+		return r.text(at)
+	case 't':
+		return true, r.word(at, "true")
+	case 'f':
+		return false, r.word(at, "false")
+	case '{':
+		m := map[string]any{}
+		return m, r.members(at, func(name []byte, at int) (end int) {
+			if name == nil {
+				return -1
 			}
-		}
-		one := field{name: name, index: i}
-		switch {
-		case f.Type == rawType:
-			one.kind = reflect.Slice
-		case (f.Type.Kind() == reflect.String || f.Type.Kind() == reflect.Bool) && !reads(f.Type):
-			one.kind = f.Type.Kind()
-		}
-		list = append(list, one)
+			m[view(name)], end = r.dynamicOrNull(at)
+			return end
+		})
+	case '[':
+		l := []any{}
+		end = r.elements(at, func(at int) int {
+			value, end := r.dynamicOrNull(at)
+			l = append(l, value)
+			return end
+		})
+		return l, end
 	}
-	return list
+	return r.decimal(at, 64)
+}
+
+func (r *reader) dynamicOrNull(at int) (value any, end int) {
+	switch {
+	case at >= len(r.doc):
+		return nil, -1
+	case r.doc[at] == 'n':
+		return nil, r.word(at, "null")
+	}
+	return r.dynamic(at)
+}
+
+// decimal reads a number.
+func (r *reader) decimal(at, bits int) (float64, int) {
+	end := r.number(at)
+	if end < 0 {
+		return 0, -1
+	}
+	n, err := strconv.ParseFloat(view(r.doc[at:end]), bits)
+	if err != nil {
+		return 0, -1
+	}
+	return n, end
+}
+
+// sameFold says whether two names of ASCII, equally long, differ at most in case.
+func sameFold(a string, b []byte) bool {
+	for i := range b {
+		x, y := a[i], b[i]
+		if x != y && (x|' ' != y|' ' || x|' ' < 'a' || x|' ' > 'z') {
+			return false
+		}
+	}
+	return true
 }

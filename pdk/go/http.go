@@ -21,12 +21,17 @@ func (c *Call) HTTP(capability string) HTTP { return HTTP{c, capability} }
 
 // Do sends a request. Any status is a response; an error means that there was none.
 func (h HTTP) Do(request abi.HTTPRequest) (*Response, error) {
+	return h.do(request, headersOf(request))
+}
+
+// do sends a request with these headers in place of its own; they are in order.
+func (h HTTP) do(request abi.HTTPRequest, headers []header) (*Response, error) {
 	request.Capability = h.capability
-	value, err := askFor(h.call, "http.fetch", httpFetch, writeRequest(request), readResponse)
+	value, err := askFor(h.call, "http.fetch", httpFetch, writeRequest(request, headers), readResponse)
 	if err != nil {
 		return nil, err
 	}
-	return &Response{HTTPResponse: value, now: h.call.Context.Now}, nil
+	return &Response{value.Status, value.Body, value.Headers, h.call.Context.Now}, nil
 }
 
 // Get fetches a URL.
@@ -47,18 +52,26 @@ func (h HTTP) SendJSON(method, url string, v any) (*Response, error) {
 	raw, isJSON := v.(json.RawMessage)
 	if !isJSON || len(raw) == 0 {
 		var err error
-		if raw, err = json.Marshal(v); err != nil {
+		if raw, err = encode(nil, v); err != nil {
 			return nil, Fail(abi.Invalid, "the body cannot be written as JSON: "+err.Error(), "")
 		}
 	}
-	return h.Do(abi.HTTPRequest{Method: method, URL: url, Body: Body(raw),
-		Headers: map[string]string{"content-type": "application/json", "accept": "application/json"}})
+	body := payload(raw)
+	return h.do(abi.HTTPRequest{Method: method, URL: url, Body: &body}, []header{{"accept", "application/json"}, {"content-type", "application/json"}})
 }
 
 // PostForm posts fields as application/x-www-form-urlencoded; fields is already encoded, as by url.Values.Encode.
 func (h HTTP) PostForm(url, fields string) (*Response, error) {
-	return h.Do(abi.HTTPRequest{Method: "POST", URL: url, Body: Body([]byte(fields)),
-		Headers: map[string]string{"content-type": "application/x-www-form-urlencoded"}})
+	body := payload(octetsOf(fields))
+	return h.do(abi.HTTPRequest{Method: "POST", URL: url, Body: &body}, []header{{"content-type", "application/x-www-form-urlencoded"}})
+}
+
+// payload is Body for bytes that do not change while it is in use.
+func payload(b []byte) abi.Payload {
+	if utf8.Valid(b) {
+		return abi.Payload{Text: view(b)}
+	}
+	return abi.Payload{Base64: b}
 }
 
 // Body wraps bytes for a request: as text where they are UTF-8.
@@ -79,22 +92,37 @@ func Bytes(p abi.Payload) []byte {
 
 // Response is the answer to a request.
 type Response struct {
-	abi.HTTPResponse
-	now time.Time
+	Status  int
+	Body    abi.Payload
+	headers json.RawMessage
+	now     time.Time
 }
 
 // Bytes is the body.
 func (r *Response) Bytes() []byte { return Bytes(r.Body) }
 
 // Header gives a header by its name in any case; several values are joined by ", ".
-func (r *Response) Header(name string) string { return r.Headers[strings.ToLower(name)] }
+func (r *Response) Header(name string) string { return r.Headers()[strings.ToLower(name)] }
 
-// Into checks for a status of 2xx and decodes the JSON body into v.
+// Headers gives all headers, their names in lower case.
+func (r *Response) Headers() map[string]string {
+	var all map[string]string
+	if len(r.headers) == 0 || decode(r.headers, &all) != nil {
+		return nil
+	}
+	return all
+}
+
+// Into checks for a status of 2xx and decodes the JSON body into v, which may be filled in part after an error.
 func (r *Response) Into(v any) error {
 	if err := r.Expect(); err != nil {
 		return err
 	}
-	if err := json.Unmarshal(r.Bytes(), v); err != nil {
+	body := r.Body.Base64
+	if len(body) == 0 {
+		body = octetsOf(r.Body.Text)
+	}
+	if err := decode(body, v); err != nil {
 		return Fail(abi.Unavailable, "the other side answered something else than the expected JSON: "+err.Error(), "check the address in the connector's settings")
 	}
 	return nil

@@ -24,7 +24,6 @@ package pdk
 import (
 	"encoding/json"
 	"errors"
-	"reflect"
 	"time"
 
 	"github.com/riposte-soar/riposte/pdk/abi"
@@ -44,17 +43,13 @@ func Run[P, R any](handler func(*Call, P) (R, error)) int32 {
 	if warming {
 		return rehearse[P, R]()
 	}
-	result, err := writeResult(run(handler, input(), nil))
-	if err != nil {
-		return 1
-	}
-	return output(result)
+	return output(run(handler, input(), nil))
 }
 
 // rehearse lets encoding/json see the types of an action, so that what it works out about them is there when a call begins. The handler is not
 // called: what it would keep from a made-up call would be wrong for every real one.
 func rehearse[P, R any]() int32 {
-	learn(new(P), new(R), new(abi.HTTPRequest), new(abi.Fault))
+	learn(new(P), new(R), new(abi.HTTPRequest), new(abi.Result), new(abi.Fault))
 	return 0
 }
 
@@ -68,9 +63,6 @@ func Learn(values ...any) struct{} {
 
 func learn(values ...any) {
 	for _, v := range values {
-		if t := reflect.TypeOf(v); t != nil && t.Kind() == reflect.Pointer {
-			fieldsOf(t.Elem())
-		}
 		raw, err := json.Marshal(v)
 		if err == nil {
 			err = json.Unmarshal(raw, v)
@@ -78,39 +70,40 @@ func learn(values ...any) {
 		if err != nil {
 			continue // a type that cannot be written empty is worked out when it is used
 		}
-	}
-}
-
-func run[P, R any](handler func(*Call, P) (R, error), in []byte, answer func(string, []byte) abi.Reply) abi.Result {
-	call, err := readCall(in)
-	if err != nil {
-		return failure(Fail(abi.Invalid, "the input of the action is not a call: "+err.Error(), "start the plugin with riposte"))
-	}
-	var parameters P
-	if len(call.Parameters) > 0 {
-		if err := decode(call.Parameters, &parameters); err != nil {
-			return failure(decodeFault("$.parameters", err))
+		if raw, err = encode(nil, v); err == nil {
+			err = decode(raw, v)
+		}
+		if err != nil {
+			continue
 		}
 	}
-	c := &Call{Action: call.Action, Context: call.Context, settings: call.Settings, answer: answer}
-	value, err := handler(c, parameters)
-	if err != nil {
-		return failure(err)
-	}
-	raw, err := json.Marshal(value)
-	if err != nil {
-		return failure(Fail(abi.Failed, "the result cannot be written as JSON: "+err.Error(), ""))
-	}
-	return abi.Result{Output: raw}
 }
 
-// failure makes the result of an error: a Fault in its chain goes through as it is, any other error says that the action failed.
-func failure(err error) abi.Result {
+// run gives the JSON of a result.
+func run[P, R any](handler func(*Call, P) (R, error), in []byte, answer func(string, []byte) abi.Reply) []byte {
+	held := new(struct { // one allocation for all
+		Call
+		parameters P
+		value      R
+	})
+	held.answer = answer
+	err := readCall(in, &held.Call, &held.parameters)
+	if err == nil {
+		held.value, err = handler(&held.Call, held.parameters)
+	}
+	if err != nil {
+		return writeResult(nil, failure(err))
+	}
+	return writeResult(&held.value, nil)
+}
+
+// failure is the fault of an error: a Fault in its chain as it is, for any other one that says that the action failed.
+func failure(err error) *abi.Fault {
 	var f *abi.Fault
 	if !errors.As(err, &f) {
 		f = abi.NewFault(abi.Failed, err.Error(), "")
 	}
-	return abi.Result{Fault: f}
+	return f
 }
 
 // Fail makes an error of a kind. Timeouts, rate limits and unavailability count as retryable.
@@ -148,31 +141,20 @@ type door func(request uint64) uint64
 
 // ask calls a host function. Each goes through its own import, so that a module imports only what its code can reach.
 func ask[V any](c *Call, fn string, through door, request any) (value V, err error) {
-	raw, err := json.Marshal(request)
+	raw, err := encode(nil, request)
 	if err != nil {
 		return value, Fail(abi.Invalid, fn+": the request cannot be written as JSON: "+err.Error(), "")
 	}
-	return askFor(c, fn, through, raw, func(raw []byte) (value V, err error) {
-		err = json.Unmarshal(raw, &value)
-		return value, err
-	})
+	return askFor(c, fn, through, raw, readValue[V])
 }
 
 // askFor is ask for a request that is JSON already, with a reader of the value.
-func askFor[V any](c *Call, fn string, through door, request []byte, read func([]byte) (V, error)) (value V, err error) {
-	var reply abi.Reply
-	if c.answer != nil {
-		reply = c.answer(fn, request)
-	} else if reply, err = readReply(exchange(through, request)); err != nil {
-		return value, Fail(abi.Internal, fn+": the reply of the host is not JSON: "+err.Error(), "")
+func askFor[V any](c *Call, fn string, through door, request []byte, read func(doc []byte, at int) (V, int)) (value V, err error) {
+	var raw []byte
+	if c.answer == nil {
+		raw = exchange(through, request)
+	} else if raw, err = json.Marshal(c.answer(fn, request)); err != nil {
+		return value, Fail(abi.Internal, fn+": the stub's reply is not JSON: "+err.Error(), "give the stub's values with Value")
 	}
-	if reply.Fault != nil {
-		return value, reply.Fault
-	}
-	if len(reply.Value) > 0 {
-		if value, err = read(reply.Value); err != nil {
-			return value, decodeFault(fn, err)
-		}
-	}
-	return value, nil
+	return readReply(fn, raw, read)
 }

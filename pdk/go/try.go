@@ -40,7 +40,10 @@ func Try[P, R any](handler func(*Call, P) (R, error), settings, parameters any, 
 	if err != nil {
 		return value, abi.AsFault(err)
 	}
-	result := run(handler, in, stub)
+	var result abi.Result
+	if err := json.Unmarshal(run(handler, in, stub), &result); err != nil {
+		return value, abi.AsFault(err)
+	}
 	if result.Fault != nil {
 		return value, result.Fault
 	}

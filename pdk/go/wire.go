@@ -1,262 +1,198 @@
 package pdk
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
-// What crosses the wall of the sandbox was written by encoding/json on the other side: valid, compact, and often with documents within documents.
-// In WebAssembly encoding/json takes 50 ns and more for each byte and each level of that. So envelopes are read here, by jumping from quote to
-// quote, and only the plugin's own types are left to encoding/json. Whatever looks unusual is left to it as well: each reader says false then.
-
-// members gives the members of an object to f, values as they stand there.
-func members(object []byte, f func(name string, value []byte) bool) bool {
-	if len(object) < 2 || object[0] != '{' || object[len(object)-1] != '}' {
-		return false
-	}
-	if len(object) == 2 {
-		return true
-	}
-	for at := 1; ; {
-		end := skipString(object, at)
-		if end < 0 || end >= len(object) || object[end] != ':' {
-			return false
-		}
-		name, ok := text(object[at:end])
-		if !ok {
-			return false
-		}
-		at = end + 1
-		if end = skip(object, at); end < 0 || end >= len(object) || !f(name, object[at:end:end]) {
-			return false
-		}
-		switch {
-		case object[end] == '}':
-			return end == len(object)-1
-		case object[end] != ',':
-			return false
-		}
-		at = end + 1
-	}
+// readText reads a string into a place.
+func (r *reader) readText(at int, to *string) (end int) {
+	*to, end = r.text(at)
+	return end
 }
 
-// skip gives the index behind the value that starts at an index, or -1.
-func skip(b []byte, at int) int {
-	if at >= len(b) {
-		return -1
+// readRaw gives a value as it stands there.
+func (r *reader) readRaw(at int, to *json.RawMessage) (end int) {
+	if end = r.skip(at); end >= 0 {
+		*to = r.doc[at:end:end]
 	}
-	switch b[at] {
-	case '"':
-		return skipString(b, at)
-	case '{', '[':
-	default:
-		n := bytes.IndexAny(b[at:], ",}]")
-		if n <= 0 {
-			return -1
+	return end
+}
+
+// readCall reads the input of an action. What the call holds are parts of the input.
+func readCall(in []byte, c *Call, parameters any) error {
+	r := reader{doc: in}
+	if r.whole(r.members(0, func(name []byte, at int) int {
+		switch string(name) {
+		case "action":
+			return r.readText(at, &c.Action)
+		case "parameters":
+			to := reflect.ValueOf(parameters).Elem()
+			return r.into(at, to, shapeOf(to.Type()))
+		case "settings":
+			return r.readRaw(at, &c.settings)
+		case "context":
+			return r.readContext(at, &c.Context)
 		}
-		return at + n
+		return r.skip(at)
+	})) {
+		return nil
 	}
-	for depth := 0; at < len(b); at++ {
-		switch b[at] {
-		case '"':
-			end := skipString(b, at)
-			if end < 0 {
+	var call abi.Call
+	if err := json.Unmarshal(in, &call); err != nil {
+		return Fail(abi.Invalid, "the input of the action is not a call: "+err.Error(), "start the plugin with riposte")
+	}
+	c.Action, c.Context, c.settings = call.Action, call.Context, call.Settings
+	if len(call.Parameters) > 0 {
+		if err := json.Unmarshal(call.Parameters, parameters); err != nil {
+			return decodeFault("$.parameters", err)
+		}
+	}
+	return nil
+}
+
+func (r *reader) readContext(at int, c *abi.Context) int {
+	return r.members(at, func(name []byte, at int) (end int) {
+		switch string(name) {
+		case "invocation":
+			return r.readText(at, &c.Invocation)
+		case "incident":
+			return r.readText(at, &c.Incident)
+		case "run":
+			return r.readText(at, &c.Run)
+		case "step":
+			return r.readText(at, &c.Step)
+		case "now":
+			now, end := r.text(at)
+			var err error
+			if c.Now, err = time.Parse(time.RFC3339Nano, now); err != nil {
 				return -1
 			}
-			at = end - 1
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth--; depth == 0 {
-				return at + 1
+			return end
+		case "deadline_ms":
+			c.Deadline, end = r.integer(at)
+			return end
+		}
+		return r.skip(at)
+	})
+}
+
+// readReply reads the reply of a host function, and its value by a reader for such values.
+func readReply[V any](fn string, raw []byte, read func(doc []byte, at int) (V, int)) (V, error) {
+	var value, none V
+	r := reader{doc: raw}
+	if r.whole(r.members(0, func(name []byte, at int) (end int) {
+		if string(name) == "value" {
+			value, end = read(raw, at)
+			return end
+		}
+		return -1
+	})) {
+		return value, nil
+	}
+	var reply abi.Reply
+	if err := json.Unmarshal(raw, &reply); err != nil {
+		return none, Fail(abi.Internal, fn+": the reply of the host is not JSON: "+err.Error(), "")
+	}
+	if reply.Fault != nil {
+		return none, reply.Fault
+	}
+	var unusual V
+	if len(reply.Value) > 0 {
+		if err := json.Unmarshal(reply.Value, &unusual); err != nil {
+			return unusual, decodeFault(fn, err)
+		}
+	}
+	return unusual, nil
+}
+
+// readValue reads a value of any type.
+func readValue[V any](doc []byte, at int) (V, int) {
+	value := new(V)
+	to := reflect.ValueOf(value).Elem()
+	r := reader{doc: doc}
+	end := r.into(at, to, shapeOf(to.Type()))
+	return *value, end
+}
+
+// response is the value of http.fetch, with its headers as they stand there.
+type response struct {
+	Status  int             `json:"status"`
+	Headers json.RawMessage `json:"headers"`
+	Body    abi.Payload     `json:"body"`
+}
+
+func readResponse(doc []byte, at int) (value response, end int) {
+	r := reader{doc: doc}
+	end = r.members(at, func(name []byte, at int) int {
+		switch string(name) {
+		case "status":
+			status, end := r.integer(at)
+			value.Status = int(status)
+			return end
+		case "headers":
+			return r.readRaw(at, &value.Headers)
+		case "body":
+			return r.readPayload(at, &value.Body)
+		}
+		return r.skip(at)
+	})
+	return value, end
+}
+
+func (r *reader) readPayload(at int, p *abi.Payload) int {
+	return r.members(at, func(name []byte, at int) int {
+		text, end := r.text(at)
+		switch string(name) {
+		case "text":
+			p.Text = text
+		case "base64":
+			var err error
+			if p.Base64, err = base64.StdEncoding.DecodeString(text); err != nil {
+				return -1
 			}
 		}
-	}
-	return -1
-}
-
-// skipString gives the index behind the string that starts at an index, or -1.
-func skipString(b []byte, at int) int {
-	if at >= len(b) || b[at] != '"' {
-		return -1
-	}
-	for start := at + 1; ; {
-		n := bytes.IndexByte(b[start:], '"')
-		if n < 0 {
-			return -1
-		}
-		end := start + n
-		escapes := 0
-		for escapes < n && b[end-1-escapes] == '\\' {
-			escapes++
-		}
-		if escapes%2 == 0 {
-			return end + 1
-		}
-		start = end + 1
-	}
-}
-
-// text reads a string. Parts of characters outside of the basic plane that are written as escapes are not taken.
-func text(value []byte) (string, bool) {
-	if len(value) < 2 || value[0] != '"' || value[len(value)-1] != '"' {
-		return "", false
-	}
-	value = value[1 : len(value)-1]
-	n := bytes.IndexByte(value, '\\')
-	if n < 0 {
-		return string(value), true
-	}
-	plain := make([]byte, 0, len(value))
-	for ; n >= 0; n = bytes.IndexByte(value, '\\') {
-		plain = append(plain, value[:n]...)
-		if n+1 >= len(value) {
-			return "", false
-		}
-		escape := value[n+1]
-		value = value[n+2:]
-		if i := strings.IndexByte(`"\/bfnrt`, escape); i >= 0 {
-			plain = append(plain, "\"\\/\b\f\n\r\t"[i])
-			continue
-		}
-		if escape != 'u' || len(value) < 4 {
-			return "", false
-		}
-		r, err := strconv.ParseUint(string(value[:4]), 16, 16)
-		if err != nil || utf16.IsSurrogate(rune(r)) {
-			return "", false
-		}
-		plain = utf8.AppendRune(plain, rune(r))
-		value = value[4:]
-	}
-	return string(append(plain, value...)), true
-}
-
-// texts reads an object of strings.
-func texts(value []byte) (map[string]string, bool) {
-	m := map[string]string{}
-	ok := members(value, func(name string, value []byte) (ok bool) {
-		m[name], ok = text(value)
-		return ok
-	})
-	return m, ok
-}
-
-// into reads a string into a place.
-func into(s *string, value []byte) (ok bool) {
-	*s, ok = text(value)
-	return ok
-}
-
-func readCall(in []byte) (abi.Call, error) {
-	var call abi.Call
-	if members(in, func(name string, value []byte) bool {
-		switch name {
-		case "action":
-			return into(&call.Action, value)
-		case "parameters":
-			call.Parameters = value
-		case "settings":
-			call.Settings = value
-		case "context":
-			return readContext(&call.Context, value)
-		}
-		return true
-	}) {
-		return call, nil
-	}
-	call = abi.Call{}
-	err := json.Unmarshal(in, &call)
-	return call, err
-}
-
-func readContext(c *abi.Context, value []byte) bool {
-	return members(value, func(name string, value []byte) bool {
-		switch name {
-		case "invocation":
-			return into(&c.Invocation, value)
-		case "incident":
-			return into(&c.Incident, value)
-		case "run":
-			return into(&c.Run, value)
-		case "step":
-			return into(&c.Step, value)
-		case "now":
-			var now string
-			ok := into(&now, value)
-			var err error
-			c.Now, err = time.Parse(time.RFC3339Nano, now)
-			return ok && err == nil
-		case "deadline_ms":
-			var err error
-			c.Deadline, err = strconv.ParseInt(string(value), 10, 64)
-			return err == nil
-		}
-		return true
+		return end
 	})
 }
 
-func readReply(raw []byte) (abi.Reply, error) {
-	var reply abi.Reply
-	if members(raw, func(name string, value []byte) bool {
-		reply.Value = value
-		return name == "value"
-	}) {
-		return reply, nil
+// header is a name and a value.
+type header struct{ name, value string }
+
+func headersOf(r abi.HTTPRequest) []header {
+	headers := make([]header, 0, len(r.Headers))
+	for name, value := range r.Headers {
+		headers = append(headers, header{name, value})
 	}
-	reply = abi.Reply{}
-	err := json.Unmarshal(raw, &reply)
-	return reply, err
+	slices.SortFunc(headers, func(a, b header) int { return strings.Compare(a.name, b.name) })
+	return headers
 }
 
-func readResponse(raw []byte) (abi.HTTPResponse, error) {
-	var response abi.HTTPResponse
-	if members(raw, func(name string, value []byte) (ok bool) {
-		switch name {
-		case "status":
-			var err error
-			response.Status, err = strconv.Atoi(string(value))
-			return err == nil
-		case "headers":
-			response.Headers, ok = texts(value)
-			return ok
-		case "body":
-			return members(value, func(name string, value []byte) bool { return name == "text" && into(&response.Body.Text, value) })
-		}
-		return true
-	}) {
-		return response, nil
-	}
-	response = abi.HTTPResponse{}
-	err := json.Unmarshal(raw, &response)
-	return response, err
-}
-
-// writeRequest is what encoding/json writes of a request.
-func writeRequest(r abi.HTTPRequest) []byte {
+// writeRequest is what encoding/json writes of a request with these headers, which are in order.
+func writeRequest(r abi.HTTPRequest, headers []header) []byte {
 	size := 128 + len(r.URL)
+	for _, h := range headers {
+		size += 8 + len(h.name) + len(h.value)
+	}
 	if r.Body != nil {
-		size += len(r.Body.Text)*9/8 + base64.StdEncoding.EncodedLen(len(r.Body.Base64))
+		size += len(r.Body.Text)*5/4 + base64.StdEncoding.EncodedLen(len(r.Body.Base64))
 	}
 	b := appendText(append(make([]byte, 0, size), `{"capability":`...), r.Capability)
 	b = appendText(append(b, `,"method":`...), r.Method)
 	b = appendText(append(b, `,"url":`...), r.URL)
 	before := `,"headers":{`
-	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
-		b = append(appendText(append(b, before...), name), ':')
-		b, before = appendText(b, r.Headers[name]), ","
+	for _, h := range headers {
+		b = append(appendText(append(b, before...), h.name), ':')
+		b, before = appendText(b, h.value), ","
 	}
-	if len(r.Headers) > 0 {
+	if len(headers) > 0 {
 		b = append(b, '}')
 	}
 	if r.Body != nil {
@@ -278,50 +214,18 @@ func writeRequest(r abi.HTTPRequest) []byte {
 	return append(b, '}')
 }
 
-// appendText writes a string as encoding/json does.
-func appendText(b []byte, s string) []byte {
-	b = append(b, '"')
-	from := 0
-	for at := 0; at < len(s); {
-		c := s[at]
-		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&' {
-			at++
-			continue
+// writeResult is the JSON of a result with an output, if there is no fault.
+func writeResult(output any, fault *abi.Fault) []byte {
+	if fault == nil {
+		b, err := encode(append(make([]byte, 0, 256), `{"output":`...), output)
+		if err == nil {
+			return append(b, '}')
 		}
-		size, escape := 1, ""
-		switch {
-		case c == '"':
-			escape = `\"`
-		case c == '\\':
-			escape = `\\`
-		case c < utf8.RuneSelf:
-			if i := strings.IndexByte("\b\f\n\r\t", c); i >= 0 {
-				escape = `\b\f\n\r\t`[2*i : 2*i+2]
-			} else {
-				escape = `\u00` + string("0123456789abcdef"[c>>4]) + string("0123456789abcdef"[c&15])
-			}
-		default:
-			var r rune
-			switch r, size = utf8.DecodeRuneInString(s[at:]); {
-			case r == utf8.RuneError && size == 1:
-				escape = `\ufffd`
-			case r == '\u2028' || r == '\u2029':
-				escape = `\u202` + string("89"[r-'\u2028'])
-			}
-		}
-		if escape != "" {
-			b = append(append(b, s[from:at]...), escape...)
-			from = at + size
-		}
-		at += size
+		fault = abi.NewFault(abi.Failed, "the result cannot be written as JSON: "+err.Error(), "")
 	}
-	return append(append(b, s[from:]...), '"')
-}
-
-// writeResult is the JSON of a result, whose output is JSON already.
-func writeResult(r abi.Result) ([]byte, error) {
-	if r.Fault != nil {
-		return json.Marshal(r)
+	b, err := encode(nil, &abi.Result{Fault: fault})
+	if err != nil {
+		return nil
 	}
-	return append(append([]byte(`{"output":`), r.Output...), '}'), nil
+	return b
 }

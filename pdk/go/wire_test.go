@@ -1,6 +1,7 @@
 package pdk
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"strings"
@@ -10,52 +11,67 @@ import (
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
-// tree reads a document by the readers of this package, but for lists and numbers.
-func tree(t *testing.T, document []byte) any {
-	switch document[0] {
-	case '"':
-		s, ok := text(document)
-		if !ok {
-			t.Fatalf("%q was not read", document)
-		}
-		return s
-	case '{':
-		object := map[string]any{}
-		if !members(document, func(name string, value []byte) bool { object[name] = tree(t, value); return true }) {
-			t.Fatalf("%q was not read", document)
-		}
-		return object
-	}
-	var v any
-	if err := json.Unmarshal(document, &v); err != nil {
-		t.Fatalf("%q: %v", document, err)
-	}
-	return v
+// replyOf reads a reply with an HTTP response.
+func replyOf(raw []byte) (abi.HTTPResponse, error) {
+	got, err := readReply("http.fetch", raw, readResponse)
+	r := Response{Status: got.Status, Body: got.Body, headers: got.Headers}
+	return abi.HTTPResponse{Status: r.Status, Headers: r.Headers(), Body: r.Body}, err
+}
+
+// callOf reads a call.
+func callOf(raw []byte) (abi.Call, error) {
+	var c Call
+	var parameters json.RawMessage
+	err := readCall(raw, &c, &parameters)
+	return abi.Call{Action: c.Action, Parameters: parameters, Settings: c.settings, Context: c.Context}, err
 }
 
 func FuzzWire(f *testing.F) {
 	for _, seed := range []string{
-		`{"a":"b","c":{"d":[1,{"e":"}"},"]"],"f":null},"g":1.5e3,"h":true,"\"":""}`, `{"text":"<\u00e9\u2028\ud83d\ude00\\\"/\b\f\n\r\t>","x":"\\"}`,
-		`{}`, `[]`, `{"a":}`, `{"a"`, `{"a":"b`, `"\`, `{"a":1,}`, `{"a":1}}`, `{"a":{]}`, `{"value":{"status":200},"fault":null}`, `"\ud83d"`, `{"":"\u12"}`,
+		`{"action":"a","parameters":{"x":[1]},"settings":{"s":"}"},"context":{"invocation":"i","incident":"n","run":"r","step":"s[\"x\"]","now":"2026-01-02T03:04:05.6Z","deadline_ms":5}}`,
+		`{"action":1}`, `{"context":{"now":"never"}}`, `{"value":{"status":200,"headers":{"a":"b"},"body":{"text":"<\u00e9\u2028\ud83d\ude00\\\"/\b\f\n\r\t>"}}}`,
+		`{"value":{"status":204,"body":{}}}`, `{"value":{"status":200,"body":{"base64":"/wA="}}}`, `{"fault":{"kind":"refused","message":"no"}}`, `{"value":null}`, `{}`, `[]`, `{"value":`,
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		_, _ = readCall(raw) // nothing may be wrong enough to panic
-		_, _ = readReply(raw)
-		_, _ = readResponse(raw)
-		var want any
-		if json.Unmarshal(raw, &want) != nil {
+		var call abi.Call
+		wantErr := json.Unmarshal(raw, &call)
+		got, err := callOf(raw)
+		if (err == nil) != (wantErr == nil) && bytes.Count(raw, []byte("now")) < 2 { // the last of several counts here, and all of them there
+			t.Fatalf("%s: %v, encoding/json says %v", raw, err, wantErr)
+		}
+		// Members come once, in their case, from the host.
+		if canonical, err := json.Marshal(call); wantErr == nil && err == nil {
+			if got, err = callOf(canonical); err != nil || !sameCall(got, call) {
+				t.Fatalf("%s was read as %+v, %v", canonical, got, err)
+			}
+		}
+		var reply abi.Reply
+		var response abi.HTTPResponse
+		_, _ = replyOf(raw) // nothing may be wrong enough to panic
+		if json.Unmarshal(raw, &reply) != nil || reply.Fault != nil || json.Unmarshal(reply.Value, &response) != nil {
 			return
 		}
-		canonical, err := json.Marshal(want)
+		canonical, err := json.Marshal(map[string]any{"value": response})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := tree(t, canonical); !reflect.DeepEqual(got, want) {
-			t.Fatalf("%q gave %#v, want %#v", canonical, got, want)
+		var want abi.HTTPResponse
+		if err := json.Unmarshal(canonical[len(`{"value":`):len(canonical)-1], &want); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := replyOf(canonical); err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("%s was read as %+v, %v", canonical, got, err)
 		}
 	})
+}
+
+// sameCall compares calls as they are after they were written once more.
+func sameCall(a, b abi.Call) bool {
+	x, errA := json.Marshal(a)
+	y, errB := json.Marshal(b)
+	return errA == nil && errB == nil && bytes.Equal(x, y)
 }
 
 func TestEnvelopesAreReadAsEncodingJSONReadsThem(t *testing.T) {
@@ -73,7 +89,7 @@ func TestEnvelopesAreReadAsEncodingJSONReadsThem(t *testing.T) {
 		if err := json.Unmarshal(raw, &want); err != nil {
 			t.Fatal(err)
 		}
-		got, err := readCall(raw)
+		got, err := callOf(raw)
 		if err != nil || !got.Context.Now.Equal(want.Context.Now) {
 			t.Errorf("%v, now %v", err, got.Context.Now)
 		}
@@ -94,32 +110,32 @@ func TestEnvelopesAreReadAsEncodingJSONReadsThem(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		reply, err := readReply(raw)
-		if err != nil || string(reply.Value) != string(value) {
-			t.Fatalf("%s, %v", reply.Value, err)
-		}
-		if got, err := readResponse(reply.Value); err != nil || !reflect.DeepEqual(got, response) {
+		if got, err := replyOf(raw); err != nil || !reflect.DeepEqual(got, response) {
 			t.Errorf("%v\ngave %+v\nwant %+v", err, got, response)
 		}
 	}
-	if reply, err := readReply([]byte(`{"fault":{"kind":"refused","message":"no"}}`)); err != nil || reply.Value != nil || reply.Fault == nil || reply.Fault.Kind != abi.Refused {
-		t.Errorf("%+v, %v", reply, err)
+	_, err := replyOf([]byte(`{"fault":{"kind":"refused","message":"no"}}`))
+	if fault := abi.AsFault(err); fault == nil || fault.Kind != abi.Refused {
+		t.Errorf("the reply was a refusal: %v", err)
 	}
-	if _, err := readReply([]byte(`{"value":1`)); err == nil {
-		t.Error("half a reply was read")
+	for raw, where := range map[string]string{`{"value":1`: "", `{"value":1}`: "http.fetch", `{"value":{"status":"x"}}`: "http.fetch.status"} {
+		if _, err := replyOf([]byte(raw)); err == nil || abi.AsFault(err).Where != where {
+			t.Errorf("%s: %v", raw, err)
+		}
 	}
 }
 
 func TestResultsAreWrittenAsEncodingJSONReadsThem(t *testing.T) {
-	for _, result := range []abi.Result{{Output: json.RawMessage(`{"a":"}"}`)}, {Fault: abi.NewFault(abi.Failed, "so", "")}} {
-		raw, err := writeResult(result)
-		if err != nil {
-			t.Fatal(err)
-		}
+	fault := abi.NewFault(abi.Failed, "so", "")
+	for _, want := range []abi.Result{{Output: json.RawMessage(`{"a":"}"}`)}, {Fault: fault}} {
+		raw := writeResult(want.Output, want.Fault)
 		var got abi.Result
-		if err := json.Unmarshal(raw, &got); err != nil || !reflect.DeepEqual(got, result) {
+		if err := json.Unmarshal(raw, &got); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s gave %+v, %v", raw, got, err)
 		}
+	}
+	if raw := writeResult(func() {}, nil); !strings.HasPrefix(string(raw), `{"fault":{"kind":"failed","message":"the result cannot be written as JSON: `) {
+		t.Errorf("a function was written as %s", raw)
 	}
 }
 
@@ -137,7 +153,7 @@ func FuzzWriteRequest(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := writeRequest(r); string(got) != string(want) {
+			if got := writeRequest(r, headersOf(r)); string(got) != string(want) {
 				t.Errorf("%+v was written as\n%s\nand not\n%s", r, got, want)
 			}
 		}

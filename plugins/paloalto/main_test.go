@@ -151,7 +151,7 @@ func FuzzRead(f *testing.F) {
 		f.Add(seed, 200)
 	}
 	f.Fuzz(func(t *testing.T, body string, status int) {
-		r, err := read(&pdk.Response{HTTPResponse: abi.HTTPResponse{Status: status, Body: abi.Payload{Text: body}}})
+		r, err := read(&pdk.Response{Status: status, Body: abi.Payload{Text: body}})
 		if err == nil && r.Status != "success" && r.Status != "error" {
 			t.Errorf("%+v %v", r, err)
 		}

@@ -1,0 +1,388 @@
+package pdk
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
+	"unicode/utf16"
+	"unicode/utf8"
+	"unsafe"
+)
+
+// In WebAssembly a call costs a hundred instructions, an allocation a thousand, and encoding/json a hundred and more for each byte and each level of
+// documents within documents. So this package reads and writes what is simple by itself, in one pass and without copies, and leaves the whole of
+// whatever looks unusual to encoding/json, mistakes included: the outcome is always what encoding/json makes of it.
+
+// reader walks over a JSON document (RFC 8259). Its methods take the index at which something starts and give the index behind it, or -1 for what is
+// not JSON or more than they care for.
+type reader struct {
+	doc    []byte
+	depth  int  // of the containers around the place
+	spaced bool // white space was met
+}
+
+// deepest is how far containers may be nested.
+const deepest = 200
+
+// whole says whether what ends at an index is all of the document.
+func (r *reader) whole(end int) bool { return end >= 0 && r.space(end) == len(r.doc) }
+
+// space passes over white space.
+func (r *reader) space(at int) int {
+	if at < len(r.doc) && r.doc[at] > ' ' {
+		return at
+	}
+	return r.spaces(at)
+}
+
+func (r *reader) spaces(at int) int {
+	doc := r.doc
+	for ; at < len(doc); at++ {
+		if at+8 <= len(doc) {
+			at += bits.TrailingZeros64(binary.LittleEndian.Uint64(doc[at:])^' '*ones|1<<63) / 8 // of what is indented, most
+		}
+		if c := doc[at]; c != ' ' && c != '\n' && c != '\r' && c != '\t' {
+			break
+		}
+		r.spaced = true
+	}
+	return at
+}
+
+// members gives the members of an object to f, each with its name, nil for one with other characters than ASCII, and the index of its value. f gives
+// the index behind the value.
+func (r *reader) members(at int, f func(name []byte, at int) int) int {
+	doc := r.doc
+	for at, more := r.open(at, '{', '}'); ; at, more = r.next(at, '}') {
+		if !more {
+			return at
+		}
+		if at >= len(doc) || doc[at] != '"' {
+			return -1
+		}
+		name := doc[at+1:]
+		n, all := verbatim(name)
+		if name = name[:n]; at+n+1 < len(doc) && doc[at+n+1] == '"' && all&tops == 0 {
+			at += n + 2
+		} else if at, name = r.skipString(at), nil; at < 0 {
+			return -1
+		}
+		if at = r.space(at); at >= len(doc) || doc[at] != ':' {
+			return -1
+		}
+		at = f(name, r.space(at+1))
+	}
+}
+
+// elements gives the index of each element of a list to f, which gives the index behind it.
+func (r *reader) elements(at int, f func(at int) int) int {
+	for at, more := r.open(at, '[', ']'); ; at, more = r.next(at, ']') {
+		if !more {
+			return at
+		}
+		at = f(at)
+	}
+}
+
+// open passes over the beginning of a container, up to its first element. If there is no more to come it gives the index behind the container.
+func (r *reader) open(at int, first, last byte) (end int, more bool) {
+	if at >= len(r.doc) || r.doc[at] != first || r.depth == deepest {
+		return -1, false
+	}
+	if at = r.space(at + 1); at < len(r.doc) && r.doc[at] == last {
+		return at + 1, false
+	}
+	r.depth++
+	return at, true
+}
+
+// next passes over what stands between an element and the next one.
+func (r *reader) next(at int, last byte) (end int, more bool) {
+	if at < 0 {
+		return -1, false
+	}
+	doc := r.doc
+	if at = r.space(at); at >= len(doc) {
+		return -1, false
+	}
+	switch doc[at] {
+	case ',':
+		return r.space(at + 1), true
+	case last:
+		r.depth--
+		return at + 1, false
+	}
+	return -1, false
+}
+
+// skip passes over a value.
+func (r *reader) skip(at int) int {
+	if at >= len(r.doc) {
+		return -1
+	}
+	switch r.doc[at] {
+	case '"':
+		return r.skipString(at)
+	case '{':
+		return r.members(at, func(_ []byte, at int) int { return r.skip(at) })
+	case '[':
+		return r.elements(at, r.skip)
+	case 't':
+		return r.word(at, "true")
+	case 'f':
+		return r.word(at, "false")
+	case 'n':
+		return r.word(at, "null")
+	}
+	return r.number(at)
+}
+
+// word passes over one of the three names that JSON has.
+func (r *reader) word(at int, word string) int {
+	if end := at + len(word); end <= len(r.doc) && string(r.doc[at:end]) == word {
+		return end
+	}
+	return -1
+}
+
+// number passes over a number.
+func (r *reader) number(at int) int {
+	doc := r.doc
+	if at < len(doc) && doc[at] == '-' {
+		at++
+	}
+	zero := at < len(doc) && doc[at] == '0'
+	end := r.digits(at)
+	if end < 0 || zero && end > at+1 {
+		return -1
+	}
+	if end < len(doc) && doc[end] == '.' {
+		if end = r.digits(end + 1); end < 0 {
+			return -1
+		}
+	}
+	if end < len(doc) && doc[end]|' ' == 'e' {
+		if end++; end < len(doc) && (doc[end] == '+' || doc[end] == '-') {
+			end++
+		}
+		return r.digits(end)
+	}
+	return end
+}
+
+// digits passes over one digit or more.
+func (r *reader) digits(at int) int {
+	from := at
+	for at < len(r.doc) && r.doc[at]-'0' <= 9 {
+		at++
+	}
+	if at == from {
+		return -1
+	}
+	return at
+}
+
+// integer reads a whole number of up to 18 digits.
+func (r *reader) integer(at int) (n int64, end int) {
+	doc := r.doc
+	negative := at < len(doc) && doc[at] == '-'
+	if negative {
+		at++
+	}
+	from := at
+	for at < len(doc) && doc[at]-'0' <= 9 {
+		n = 10*n + int64(doc[at]-'0')
+		at++
+	}
+	switch digits := at - from; {
+	case digits == 0 || digits > 18 || digits > 1 && doc[from] == '0':
+		return 0, -1
+	case at < len(doc) && (doc[at] == '.' || doc[at]|' ' == 'e'):
+		return 0, -1
+	case negative:
+		return -n, at
+	}
+	return n, at
+}
+
+// Eight characters are looked at together, as one number.
+const (
+	ones = 0x0101010101010101
+	tops = 0x8080808080808080
+)
+
+// stops marks, in its lowest bit that is set, the first of eight characters that cannot stand for itself in a string: a quote, a backslash or a
+// control character. It is zero if there is none.
+func stops(eight uint64) uint64 {
+	quote, backslash := eight^'"'*ones, eight^'\\'*ones
+	return ((quote-ones)&^quote | (backslash-ones)&^backslash | (eight-' '*ones)&^eight) & tops
+}
+
+// few gives less than eight characters as one number, with zeros in place of those that are not there.
+func few(s []byte) uint64 {
+	switch n := len(s); {
+	case n >= 4: // two halves, which may overlap
+		return uint64(binary.LittleEndian.Uint32(s)) | uint64(binary.LittleEndian.Uint32(s[n-4:]))<<(8*n-32)
+	case n >= 2:
+		return uint64(binary.LittleEndian.Uint16(s)) | uint64(s[n-1])<<(8*n-8)
+	case n == 1:
+		return uint64(s[0])
+	}
+	return 0
+}
+
+// verbatim counts the characters that stand for themselves, up to the first that does not or the end. If none has its top bit in all they are ASCII.
+func verbatim(s []byte) (n int, all uint64) {
+	for ; n+8 <= len(s); n += 8 {
+		eight := binary.LittleEndian.Uint64(s[n:])
+		all |= eight
+		if stop := stops(eight); stop != 0 {
+			return n + bits.TrailingZeros64(stop)/8, all
+		}
+	}
+	eight := few(s[n:]) // the end is a stop too
+	return n + bits.TrailingZeros64(stops(eight))/8, all | eight
+}
+
+// skipString passes over a string.
+func (r *reader) skipString(at int) int {
+	doc := r.doc
+	if at >= len(doc) || doc[at] != '"' {
+		return -1
+	}
+	for at++; ; {
+		n, _ := verbatim(doc[at:])
+		if at += n; at >= len(doc) || doc[at] < ' ' {
+			return -1
+		}
+		if doc[at] == '"' {
+			return at + 1
+		}
+		_, size := escape(doc[at:])
+		if size == 0 {
+			return -1
+		}
+		at += size
+	}
+}
+
+// text reads a string.
+func (r *reader) text(at int) (string, int) {
+	doc := r.doc
+	if at >= len(doc) || doc[at] != '"' {
+		return "", -1
+	}
+	inside := doc[at+1:]
+	n, all := verbatim(inside)
+	end := at + n + 2
+	if n >= len(inside) || inside[n] < ' ' {
+		return "", -1
+	}
+	if inside[n] == '"' {
+		inside = inside[:n]
+	} else if inside, end = r.unescape(at+1, n); end < 0 {
+		return "", -1
+	}
+	if all&tops != 0 && !utf8.Valid(inside) {
+		return "", -1
+	}
+	return view(inside), end
+}
+
+// unescape reads a string from its first character on; so many of them stand for themselves.
+func (r *reader) unescape(at, begun int) (s []byte, end int) {
+	doc := r.doc
+	s = append(make([]byte, 0, 2*begun+64), doc[at:at+begun]...)
+	for at += begun; ; {
+		s = slices.Grow(s, 64)
+		room := s[len(s):cap(s)]
+		read, written := unescapeRuns(room, doc[at:])
+		s = s[:len(s)+written]
+		if at += read; len(room)-written < 8 {
+			continue
+		}
+		n, _ := verbatim(doc[at:])
+		s = append(s, doc[at:at+n]...)
+		switch at += n; {
+		case at >= len(doc) || doc[at] < ' ':
+			return nil, -1
+		case doc[at] == '"':
+			return s, at + 1
+		}
+		c, size := escape(doc[at:])
+		if size == 0 || utf16.IsSurrogate(c) {
+			return nil, -1
+		}
+		s = utf8.AppendRune(s, c)
+		at += size
+	}
+}
+
+// unescapeRuns does most of the work: it goes on as long as there is room for eight characters, and no escape but the frequent ones. It calls nothing,
+// since around calls everything is kept in memory.
+func unescapeRuns(to, s []byte) (read, written int) {
+	for read+8 <= len(s) && written+8 <= len(to) {
+		eight := binary.LittleEndian.Uint64(s[read:])
+		binary.LittleEndian.PutUint64(to[written:], eight)
+		n := bits.TrailingZeros64(stops(eight)) / 8 // 8 if there is nothing to stop at
+		read, written = read+n, written+n
+		if n == 8 {
+			continue
+		}
+		if read+2 > len(s) || s[read] != '\\' {
+			break
+		}
+		c := s[read+1]
+		if c == 'n' {
+			c = '\n'
+		} else if c != '"' && c != '\\' {
+			break
+		}
+		to[written] = c
+		read, written = read+2, written+1
+	}
+	return read, written
+}
+
+// escape reads an escape; its size is 0 if it is none.
+func escape(s []byte) (c rune, size int) {
+	if len(s) < 2 {
+		return 0, 0
+	}
+	switch s[1] {
+	case '"', '\\', '/':
+		return rune(s[1]), 2
+	case 'n':
+		return '\n', 2
+	case 'r':
+		return '\r', 2
+	case 't':
+		return '\t', 2
+	case 'b':
+		return '\b', 2
+	case 'f':
+		return '\f', 2
+	case 'u':
+		if len(s) < 6 {
+			return 0, 0
+		}
+		for _, d := range s[2:6] {
+			switch {
+			case d-'0' <= 9:
+				c = c<<4 | rune(d-'0')
+			case d|' ' >= 'a' && d|' ' <= 'f':
+				c = c<<4 | rune(d|' '-'a'+10)
+			default:
+				return 0, 0
+			}
+		}
+		return c, 6
+	}
+	return 0, 0
+}
+
+// Bytes and strings as each other, without a copy. It is done with what the host gave to this package or this package made, and nobody changes that.
+
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+func octetsOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
