@@ -13,9 +13,13 @@ import (
 	"github.com/riposte-soar/riposte/plugins/author"
 )
 
-// TestWatch saves a program while plugin test --watch looks at it: so that a case fails, so that it cannot be compiled, and as it was.
+// TestWatch saves a program while plugin test --watch looks at it: so that a case fails, so that it cannot be compiled, and as it was; and where little
+// is much for the package, so that it executes much, after which modules are no longer interpreted.
 func TestWatch(t *testing.T) {
-	for lang, program := range map[string]string{"go": "main.go", "c": "main.c"} {
+	for lang, test := range map[string]struct{ program, line, heavy string }{
+		"go": {program: "main.go"},
+		"c":  {"main.c", "rp_value *result =", "for (volatile int i = 0; i < 2000000; i++) ;\n"},
+	} {
 		t.Run(lang, func(t *testing.T) {
 			l, err := author.Find(lang)
 			if err != nil {
@@ -28,7 +32,7 @@ func TestWatch(t *testing.T) {
 			if _, err := author.New(dir, "acme", l); err != nil {
 				t.Fatal(err)
 			}
-			program := filepath.Join(dir, program)
+			program := filepath.Join(dir, test.program)
 			text, err := os.ReadFile(program)
 			if err != nil {
 				t.Fatal(err)
@@ -53,6 +57,10 @@ func TestWatch(t *testing.T) {
 			report("failed")
 			save("this is no program\n")
 			report(filepath.Base(program) + ":1:")
+			if test.heavy != "" {
+				save(strings.Replace(string(text), test.line, test.heavy+test.line, 1))
+				report("3 passed")
+			}
 			save(string(text))
 			report("3 passed")
 			if err := errors.Join(cmd.Process.Signal(os.Interrupt), cmd.Wait()); err != nil {

@@ -123,14 +123,15 @@ func atCall(n int) string {
 	return fmt.Sprintf(" at call %d", n)
 }
 
-func (m Mode) goesOut() bool { return m.Record || m.LiveAfter > 0 || m.Contract }
+// GoesOut says that calls go out into the world, for which the harness must be live.
+func (m Mode) GoesOut() bool { return m.Record || m.LiveAfter > 0 || m.Contract }
 
 // Progress is called after each case, one at a time, with how many are done.
 type Progress func(done, total int, r *Result)
 
 // Run runs cases side by side. An error says that nothing could be run.
 func (h *Harness) Run(ctx context.Context, b *bundle.Bundle, cases []*Case, m Mode, progress Progress) (*Report, error) {
-	if m.goesOut() && !h.live {
+	if m.GoesOut() && !h.live {
 		return nil, errors.New("harness: calls cannot go out of a harness that is not live")
 	}
 	began := time.Now()
@@ -139,7 +140,7 @@ func (h *Harness) Run(ctx context.Context, b *bundle.Bundle, cases []*Case, m Mo
 	}
 	report := &Report{Plugin: b.Manifest.Plugin, Version: b.Manifest.Version,
 		Title: b.Manifest.Title, Digest: b.Digest, Mode: m.Words(), Started: began.UTC().Truncate(time.Second)}
-	if !m.goesOut() && len(cases) > 0 {
+	if !m.GoesOut() && len(cases) > 0 {
 		r := &runner{h: h, bundle: b, c: cases[0]}
 		r.call(ctx, r.first()) // the module comes into memory, so that the times of the cases are theirs
 	}
