@@ -16,7 +16,7 @@ export CGO_ENABLED ?= 0
 .PHONY: help build plugins toolchains engines engines-check engines-pin demo test check format vet lint generated fuzz bench bench-parts fmt clean
 
 help: ## print this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 build: plugins ## build the plugins and bin/riposte
 	$(GO) build -o bin/riposte ./cmd/riposte
@@ -74,7 +74,7 @@ fuzz: plugins ## fuzz each target for FUZZTIME (10s)
 siege: plugins ## let each hostile guest run 100 times beside real work, and print how long the others waited
 	$(GO) test ./host -run '^TestSiege$$' -count 1 -v -timeout 30m -siege.times 100 -siege.deadline 20ms | grep -vE '^ *(===|---)'
 
-bench: build ## measure the whole path, and the sandbox (BENCHFLAGS), then hostile guests
+bench: build ## measure the whole path, the sandbox and what authors wait for (BENCHFLAGS), then hostile guests
 	$(GO) run ./testing/bench $(BENCHFLAGS)
 	@$(MAKE) --no-print-directory siege
 

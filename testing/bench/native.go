@@ -32,7 +32,7 @@ func (w *workshop) native(ctx context.Context, language string) (c command, miss
 	}
 	way, ok := ways[language]
 	if !ok {
-		return c, "there is no program for it", nil
+		return c, "there is none of this measurement in that language", nil
 	}
 	tools := []string{way.tool}
 	if language == "bash" {
