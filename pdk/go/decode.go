@@ -7,8 +7,9 @@ import (
 	"strconv"
 )
 
-// decode does what json.Unmarshal does. After an error v may be filled in part.
-func decode(document []byte, v any) error {
+// Unmarshal is json.Unmarshal for fewer instructions: errors are the same, but after one v may be filled in part. Strings in v may be parts of the
+// document, which must not be changed any more.
+func Unmarshal(document []byte, v any) error {
 	if to := reflect.ValueOf(v); to.Kind() == reflect.Pointer && !to.IsNil() {
 		r := reader{doc: document}
 		if r.whole(r.into(r.space(0), to.Elem(), shapeOf(to.Type().Elem()))) {

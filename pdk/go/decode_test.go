@@ -63,7 +63,7 @@ var documents = []string{
 	` { "behind" : { "B" : "b" , "count" : -12345678901234567 } , "texts" : { "a" : "b" } , "counts" : { "a" : 1 } , "bytes" : "/wA=" } `,
 	`{"inners":[{"A":"1"}],"inners":[{"B":"2"}]}`, `{"behind":{"A":"1"},"behind":{"B":"2"}}`, `{"texts":{"a":"b"},"texts":{"c":"d"}}`, `{"any":[1],"any":"x"}`,
 	`{"children":[{"text":"c","children":[{"text":"d"}]}]}`, `{"text":"unfinished`, `{"text":"x",}`, `{"list":["a",]}`, `{"number":01}`, `{"number":-}`, `{"on":tru}`, `{"text":"a` + "\n" + `"}`,
-	`{"text":"\x"}`, `{"text":"\u12g4"}`, `{"text":"` + "\xff\xc3" + `é"}`, `{"te` + "\u017f" + `xt":"folded"}`, `{"unknown":"` + "\x01" + `"}`, `{"a":1} 2`, `{"a":[1}`, `{"small":9223372036854775808}`,
+	`{"text":"\x"}`, `{"text":"\u12g4"}`, `{"text":"` + "\xff\xc3" + `é"}`, `{"te` + "\u017f" + `xt":"folded"}`, `{"unknown":"` + "\x01" + `"}`, `{"a":1} 2`, `{"text":"\b000000` + "\xea" + `"}`, `{"a":[1}`, `{"small":9223372036854775808}`,
 	`{"any":` + strings.Repeat("[", 300) + strings.Repeat("]", 300) + `}`, `{"any":` + strings.Repeat(`{"a":`, 12000) + "1" + strings.Repeat("}", 12000) + `}`,
 }
 
@@ -81,7 +81,7 @@ func FuzzDecode(f *testing.F) {
 		for _, fresh := range []func() any{func() any { return new(sample) }, func() any { return filled() }, func() any { return new(any) }, func() any { return new([]inner) },
 			func() any { return new(map[string]any) }, func() any { return new(map[string]string) }, func() any { return new(json.RawMessage) }, func() any { return new(int64) }} {
 			want, got := fresh(), fresh()
-			wantErr, gotErr := json.Unmarshal(document, want), decode(document, got)
+			wantErr, gotErr := json.Unmarshal(document, want), Unmarshal(document, got)
 			if (wantErr == nil) != (gotErr == nil) || wantErr != nil && wantErr.Error() != gotErr.Error() {
 				t.Fatalf("%s: %v, encoding/json says %v", document, gotErr, wantErr)
 			}
@@ -102,6 +102,7 @@ func FuzzEncode(f *testing.F) {
 	f.Add([]byte(`{}`), []byte("{\"a\":\"\u2028\"}"))
 	f.Add([]byte(`{}`), []byte(`{"a":[1,"x y",{}]}`))
 	f.Add([]byte(`{}`), []byte(`{"a":`))
+	f.Add([]byte(`{}`), []byte(`{"0": "00000"}`))
 	f.Fuzz(func(t *testing.T, document, raw []byte) {
 		var s sample
 		var a any
@@ -122,7 +123,7 @@ func FuzzEncode(f *testing.F) {
 		p := plain{string(raw) + s.Text, s.Inner, s.Rows, raw, a, raw, s.Ratio, s.At}
 		for _, v := range []any{s, &s, p, &p, []plain{p}, map[string]plain{"p": p}, a, s.Inners, s.Pointer, s.Behind, json.RawMessage(raw), string(raw), s.Texts, s.List, s.Ratio, nil} {
 			want, wantErr := json.Marshal(v)
-			got, gotErr := encode(nil, v)
+			got, gotErr := Marshal(v)
 			if (wantErr == nil) != (gotErr == nil) || wantErr != nil && wantErr.Error() != gotErr.Error() || wantErr == nil && !bytes.Equal(got, want) {
 				t.Fatalf("%T %+v was written as\n%s, %v\nand not\n%s, %v", v, v, got, gotErr, want, wantErr)
 			}
@@ -146,7 +147,7 @@ func TestMethodsOfPointersAreHeeded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := encode(nil, v); err != nil || string(got) != string(want) {
+		if got, err := Marshal(v); err != nil || string(got) != string(want) {
 			t.Errorf("%s, %v, not %s", got, err, want)
 		}
 	}

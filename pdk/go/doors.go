@@ -78,7 +78,7 @@ func (k KV) Get(key string, v any) (found bool, err error) {
 	if err != nil || !answer.Found {
 		return false, err
 	}
-	if err := decode(answer.Value, v); err != nil {
+	if err := Unmarshal(answer.Value, v); err != nil {
 		return true, decodeFault(key, err)
 	}
 	return true, nil
@@ -86,7 +86,7 @@ func (k KV) Get(key string, v any) (found bool, err error) {
 
 // Put keeps v under a key, for a while or, with ttl zero, for good. The ttl counts in whole seconds.
 func (k KV) Put(key string, v any, ttl time.Duration) error {
-	raw, err := encode(nil, v)
+	raw, err := Marshal(v)
 	if err != nil {
 		return Fail(abi.Invalid, key+" cannot be written as JSON: "+err.Error(), "")
 	}

@@ -11,6 +11,9 @@ import (
 	"unicode/utf8"
 )
 
+// Marshal is json.Marshal for fewer instructions.
+func Marshal(v any) ([]byte, error) { return encode(nil, v) }
+
 // encode appends what json.Marshal makes of v.
 func encode(b []byte, v any) ([]byte, error) {
 	if value := reflect.ValueOf(v); value.IsValid() {

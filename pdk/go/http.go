@@ -52,7 +52,7 @@ func (h HTTP) SendJSON(method, url string, v any) (*Response, error) {
 	raw, isJSON := v.(json.RawMessage)
 	if !isJSON || len(raw) == 0 {
 		var err error
-		if raw, err = encode(nil, v); err != nil {
+		if raw, err = Marshal(v); err != nil {
 			return nil, Fail(abi.Invalid, "the body cannot be written as JSON: "+err.Error(), "")
 		}
 	}
@@ -107,7 +107,7 @@ func (r *Response) Header(name string) string { return r.Headers()[strings.ToLow
 // Headers gives all headers, their names in lower case.
 func (r *Response) Headers() map[string]string {
 	var all map[string]string
-	if len(r.headers) == 0 || decode(r.headers, &all) != nil {
+	if len(r.headers) == 0 || Unmarshal(r.headers, &all) != nil {
 		return nil
 	}
 	return all
@@ -122,7 +122,7 @@ func (r *Response) Into(v any) error {
 	if len(body) == 0 {
 		body = octetsOf(r.Body.Text)
 	}
-	if err := decode(body, v); err != nil {
+	if err := Unmarshal(body, v); err != nil {
 		return Fail(abi.Unavailable, "the other side answered something else than the expected JSON: "+err.Error(), "check the address in the connector's settings")
 	}
 	return nil

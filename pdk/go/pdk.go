@@ -49,7 +49,9 @@ func Run[P, R any](handler func(*Call, P) (R, error)) int32 {
 // rehearse lets encoding/json see the types of an action, so that what it works out about them is there when a call begins. The handler is not
 // called: what it would keep from a made-up call would be wrong for every real one.
 func rehearse[P, R any]() int32 {
-	learn(new(P), new(R), new(abi.HTTPRequest), new(abi.Result), new(abi.Fault))
+	learn(new(P), new(R), new(abi.Result), new(abi.Fault), new(abi.HTTPRequest), new(abi.HTTPResponse), new(abi.DNSRequest), new(abi.DNSResponse),
+		new(abi.TCPRequest), new(abi.TCPResponse), new(abi.SQLRequest), new(abi.SQLResponse), new(abi.MailRequest), new(abi.MailResponse),
+		new(abi.KVRequest), new(abi.KVResponse), new(abi.LogEntry), new(abi.Emission), new(map[string]string))
 	return 0
 }
 
@@ -63,18 +65,17 @@ func Learn(values ...any) struct{} {
 
 func learn(values ...any) {
 	for _, v := range values {
-		raw, err := json.Marshal(v)
-		if err == nil {
-			err = json.Unmarshal(raw, v)
-		}
-		if err != nil {
-			continue // a type that cannot be written empty is worked out when it is used
-		}
-		if raw, err = encode(nil, v); err == nil {
-			err = decode(raw, v)
-		}
-		if err != nil {
-			continue
+		for _, way := range []struct {
+			marshal   func(any) ([]byte, error)
+			unmarshal func([]byte, any) error
+		}{{json.Marshal, json.Unmarshal}, {Marshal, Unmarshal}} {
+			raw, err := way.marshal(v)
+			if err == nil {
+				err = way.unmarshal(raw, v)
+			}
+			if err != nil {
+				break // a type that cannot be written empty is worked out when it is used
+			}
 		}
 	}
 }
@@ -127,7 +128,7 @@ func (c *Call) Settings(v any) error {
 	if len(c.settings) == 0 {
 		return nil
 	}
-	if err := decode(c.settings, v); err != nil {
+	if err := Unmarshal(c.settings, v); err != nil {
 		return decodeFault("$.settings", err)
 	}
 	return nil
@@ -141,7 +142,7 @@ type door func(request uint64) uint64
 
 // ask calls a host function. Each goes through its own import, so that a module imports only what its code can reach.
 func ask[V any](c *Call, fn string, through door, request any) (value V, err error) {
-	raw, err := encode(nil, request)
+	raw, err := Marshal(request)
 	if err != nil {
 		return value, Fail(abi.Invalid, fn+": the request cannot be written as JSON: "+err.Error(), "")
 	}

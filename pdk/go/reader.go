@@ -36,7 +36,7 @@ func (r *reader) space(at int) int {
 }
 
 func (r *reader) spaces(at int) int {
-	doc := r.doc
+	doc, from := r.doc, at
 	for ; at < len(doc); at++ {
 		if at+8 <= len(doc) {
 			at += bits.TrailingZeros64(binary.LittleEndian.Uint64(doc[at:])^' '*ones|1<<63) / 8 // of what is indented, most
@@ -44,8 +44,8 @@ func (r *reader) spaces(at int) int {
 		if c := doc[at]; c != ' ' && c != '\n' && c != '\r' && c != '\t' {
 			break
 		}
-		r.spaced = true
 	}
+	r.spaced = r.spaced || at > from
 	return at
 }
 
@@ -282,6 +282,8 @@ func (r *reader) text(at int) (string, int) {
 		inside = inside[:n]
 	} else if inside, end = r.unescape(at+1, n); end < 0 {
 		return "", -1
+	} else {
+		all = tops // what comes behind the first escape may be anything
 	}
 	if all&tops != 0 && !utf8.Valid(inside) {
 		return "", -1

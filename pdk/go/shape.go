@@ -6,7 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 )
 
 // shape is what there is to know of a type before values of it are read or written.
@@ -47,39 +47,48 @@ const (
 )
 
 // known holds the shapes that were worked out, most of them when the image was made.
-var known atomic.Pointer[[]*shape]
+var known struct {
+	sync.RWMutex
+	shapes map[reflect.Type]*shape
+}
 
 func shapeOf(t reflect.Type) *shape {
-	list := known.Load()
-	var before []*shape
-	if list != nil {
-		before = *list
+	known.RLock()
+	s := known.shapes[t]
+	known.RUnlock()
+	if s != nil {
+		return s
 	}
-	for _, s := range before {
-		if s.of == t {
-			return s
-		}
+	s = newShape(t, nil)
+	known.Lock()
+	defer known.Unlock()
+	if known.shapes == nil {
+		known.shapes = map[reflect.Type]*shape{}
 	}
-	s := newShape(t, nil)
-	more := append(slices.Clip(before), s)
-	known.CompareAndSwap(list, &more) // what is lost to another goroutine is worked out once more
+	known.shapes[t] = s
 	return s
 }
 
 // newShape works out the shape of a type that is a part of others.
-func newShape(t reflect.Type, within []reflect.Type) *shape {
+func newShape(t reflect.Type, within []*shape) *shape {
 	s := &shape{of: t}
+	for _, outer := range within {
+		if outer.of == t {
+			outer.whole = true // values may hold each other in a circle
+			return outer
+		}
+	}
 	switch self := reflect.PointerTo(t); {
 	case t == reflect.TypeFor[json.RawMessage]():
 		s.form = raw
 		return s
 	case writesItself(t) || t == reflect.TypeFor[json.Number]():
 		return s
-	case writesItself(self) || readsItself(self) || slices.Contains(within, t):
+	case writesItself(self) || readsItself(self):
 		s.whole = true
 		return s
 	}
-	within = append(within, t)
+	within = append(within, s)
 	switch t.Kind() {
 	case reflect.String:
 		s.form = text
@@ -129,7 +138,7 @@ func readsItself(t reflect.Type) bool {
 }
 
 // findFields makes it the shape of a struct, unless that is one of those for which the rules of encoding/json are longer.
-func (s *shape) findFields(within []reflect.Type) {
+func (s *shape) findFields(within []*shape) {
 	var all []field
 	whole := false
 	for i := range s.of.NumField() {
@@ -150,7 +159,7 @@ func (s *shape) findFields(within []reflect.Type) {
 		one := field{newShape(f.Type, within), name, i, options != ""}
 		all, whole = append(all, one), whole || one.whole
 	}
-	s.form, s.fields, s.whole = object, all, whole
+	s.form, s.fields, s.whole = object, all, s.whole || whole
 }
 
 // isUnusual says whether a character is seldom met in names.

@@ -40,7 +40,7 @@ type repositories struct {
 	Repos []string `json:"repos"`
 }
 
-var _ = pdk.Learn(new(settings))
+var _ = pdk.Learn(new(settings), new(request), new(answer))
 
 //go:wasmexport search
 func searchExport() int32 { return pdk.Run(search) }
@@ -143,7 +143,7 @@ func connect(c *pdk.Call) (*client, error) {
 func (api *client) ask(capability, path, field string, value any) (*answer, error) {
 	text, ok := value.(string)
 	if !ok {
-		raw, err := json.Marshal(value)
+		raw, err := pdk.Marshal(value)
 		if err != nil {
 			return nil, pdk.Fail(abi.Invalid, "the search cannot be written as JSON: "+err.Error(), "")
 		}

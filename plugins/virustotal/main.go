@@ -2,7 +2,6 @@
 package main
 
 import (
-	"encoding/json"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -69,7 +68,7 @@ type fileParams struct {
 	Hash string `json:"hash"`
 }
 
-var _ = pdk.Learn(new(settings))
+var _ = pdk.Learn(new(settings), new(object))
 
 //go:wasmexport ip-report
 func ipReportExport() int32 { return pdk.Run(ip) }
@@ -168,7 +167,7 @@ func isNotFound(answer *pdk.Response, s subject) bool {
 			Message string `json:"message"`
 		} `json:"error"`
 	}
-	return json.Unmarshal(answer.Bytes(), &e) == nil && e.Error.Code == "NotFoundError" && strings.Contains(strings.ToLower(e.Error.Message), s.value)
+	return pdk.Unmarshal(answer.Bytes(), &e) == nil && e.Error.Code == "NotFoundError" && strings.Contains(strings.ToLower(e.Error.Message), s.value)
 }
 
 // verdict is a word for the numbers.

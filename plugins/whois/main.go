@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net/netip"
 	"strings"
 
@@ -29,7 +30,7 @@ type registration struct {
 	Raw    string `json:"raw,omitempty"`
 }
 
-var _ = pdk.Learn(new(settings))
+var _ = pdk.Learn(new(settings), new(network), new([][]json.RawMessage), new(string))
 
 //go:wasmexport lookup
 func lookupExport() int32 { return pdk.Run(lookup) }

@@ -122,12 +122,12 @@ func (n *network) contacts(all []entity, r *registration, depth int) {
 // card reads name, kind and mail address of a contact. A property is a list of name, parameters, type and value.
 func (e *entity) card() (name, kind, mail string) {
 	var properties [][]json.RawMessage
-	if len(e.Card) < 2 || json.Unmarshal(e.Card[1], &properties) != nil {
+	if len(e.Card) < 2 || pdk.Unmarshal(e.Card[1], &properties) != nil {
 		return "", "", ""
 	}
 	for _, p := range properties {
 		var key, value string
-		if len(p) < 4 || json.Unmarshal(p[0], &key) != nil || json.Unmarshal(p[3], &value) != nil {
+		if len(p) < 4 || pdk.Unmarshal(p[0], &key) != nil || pdk.Unmarshal(p[3], &value) != nil {
 			continue
 		}
 		switch {
