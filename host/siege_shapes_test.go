@@ -297,8 +297,8 @@ func hostilePeer(t *testing.T) string {
 		}
 	})
 	mux.HandleFunc("/endless", func(w http.ResponseWriter, r *http.Request) {
-		for r.Context().Err() == nil {
-			if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+		for zeros := make([]byte, 64<<10); r.Context().Err() == nil; {
+			if _, err := w.Write(zeros); err != nil {
 				return
 			}
 		}

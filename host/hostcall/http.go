@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -210,7 +211,7 @@ func (f *fetch) read(ctx context.Context, s *Session, right *capability.HTTP, re
 	if response.ContentLength > limit {
 		return nil, tooLarge()
 	}
-	body, err := readUpTo(response.Body, limit+1, response.ContentLength)
+	body, err := s.o.Services.pieces.read(response.Body, limit+1, response.ContentLength)
 	switch n := int64(len(body)); {
 	case n > limit:
 		return nil, tooLarge()
@@ -227,17 +228,38 @@ func (f *fetch) read(ctx context.Context, s *Session, right *capability.HTTP, re
 	return value, nil
 }
 
-// readUpTo reads at most so many bytes. Room for what was announced, unless that is -1, is made at once, for more in pieces, so that an answer that is
+// pieces of largestPiece bytes in which answers of unknown length are read. They serve again, so that peers which answer without end make no garbage.
+type pieces struct{ pool sync.Pool }
+
+const firstPiece, largestPiece = 512, 64 << 10
+
+func (p *pieces) get(size int64) []byte {
+	if size == largestPiece {
+		if piece, ok := p.pool.Get().(*[largestPiece]byte); ok {
+			return piece[:]
+		}
+	}
+	return make([]byte, size)
+}
+
+func (p *pieces) put(all [][]byte) {
+	for _, piece := range all {
+		if cap(piece) == largestPiece {
+			p.pool.Put((*[largestPiece]byte)(piece[:largestPiece]))
+		}
+	}
+}
+
+// read reads at most so many bytes. Room for what was announced, unless that is -1, is made at once, for more in pieces, so that an answer that is
 // too large takes no more than its limit.
-func readUpTo(r io.Reader, most, announced int64) ([]byte, error) {
-	const first, largest = 512, 64 << 10
+func (p *pieces) read(r io.Reader, most, announced int64) ([]byte, error) {
 	size := announced + 1 // to see the end too
 	if announced < 0 {
-		size = first
+		size = firstPiece
 	}
 	var full [][]byte
+	part := make([]byte, min(size, most))
 	for {
-		part := make([]byte, min(size, most))
 		n, err := 0, error(nil)
 		for n < len(part) && err == nil {
 			var more int
@@ -247,13 +269,17 @@ func readUpTo(r io.Reader, most, announced int64) ([]byte, error) {
 		if err == io.EOF {
 			err = nil
 		} else if most -= int64(n); err == nil && most > 0 {
-			full, size = append(full, part), min(2*size, largest)
+			size = min(2*size, largestPiece)
+			full, part = append(full, part), p.get(min(size, most))
 			continue
 		}
 		if len(full) == 0 {
 			return part[:n], err
 		}
-		return slices.Concat(append(full, part[:n])...), err
+		full = append(full, part[:n])
+		all := slices.Concat(full...)
+		p.put(full)
+		return all, err
 	}
 }
 

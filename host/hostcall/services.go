@@ -46,7 +46,8 @@ type ServicesOptions struct {
 // Services are the long-lived parts behind all sessions: connections, pools and what was worked out about connectors. They may be used
 // concurrently.
 type Services struct {
-	o ServicesOptions
+	o      ServicesOptions
+	pieces pieces
 
 	mu         sync.Mutex
 	plans      map[planKey]*plan

@@ -165,15 +165,16 @@ func BenchmarkFetch(b *testing.B) {
 	}
 }
 
-// TestReadUpTo reads answers of all lengths around its limits, from readers that give little, end late, or break off.
-func TestReadUpTo(t *testing.T) {
+// TestAnswersAreReadInPieces reads answers of all lengths around its limits, from readers that give little, end late, or break off.
+func TestAnswersAreReadInPieces(t *testing.T) {
+	var p pieces
 	whole := bytes.Repeat([]byte("0123456789abcdef"), 20_000)
 	for _, length := range []int{0, 1, 511, 512, 513, 1535, 1536, 1537, 64 << 10, 200_000} {
 		for _, most := range []int64{1, 512, 1536, 199_999, 200_000, 200_001} {
 			for _, announced := range []int64{-1, 0, int64(length)} {
 				for name, slow := range map[string]func(io.Reader) io.Reader{"whole": func(r io.Reader) io.Reader { return r },
 					"halves": iotest.HalfReader, "end with data": iotest.DataErrReader} {
-					got, err := readUpTo(slow(bytes.NewReader(whole[:length])), most, announced)
+					got, err := p.read(slow(bytes.NewReader(whole[:length])), most, announced)
 					if want := whole[:min(int64(length), most)]; err != nil || !bytes.Equal(got, want) {
 						t.Fatalf("%s: of %d bytes, at most %d, announced %d: %d bytes, %v", name, length, most, announced, len(got), err)
 					}
@@ -182,7 +183,7 @@ func TestReadUpTo(t *testing.T) {
 		}
 	}
 	broken := io.MultiReader(bytes.NewReader(whole[:1000]), iotest.ErrReader(io.ErrUnexpectedEOF))
-	if got, err := readUpTo(broken, 5000, 3000); !errors.Is(err, io.ErrUnexpectedEOF) || len(got) != 1000 {
+	if got, err := p.read(broken, 5000, 3000); !errors.Is(err, io.ErrUnexpectedEOF) || len(got) != 1000 {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }
