@@ -92,7 +92,7 @@ func packCommand(c *client) *cobra.Command {
 			}
 			p, err := author.Pack(module, args[1], parts)
 			if err != nil {
-				return err
+				return fmt.Errorf("%s with %s: %w", args[0], args[1], err)
 			}
 			return c.writePackage(out, p)
 		}}

@@ -21,7 +21,7 @@ func engineCommand(c *client) *cobra.Command {
 		Long: "Write the engine that a package of scripts runs in beside the package, from where riposte plugin install takes it.\n" +
 			"Packages name their engine by its digest, which their signature covers; so an engine needs no signature.",
 		Args: exactly(1, "a package of scripts"), RunE: func(_ *cobra.Command, args []string) error {
-			b, err := bundle.OpenFile(args[0])
+			b, err := openPackage(args[0])
 			if err != nil {
 				return err
 			}

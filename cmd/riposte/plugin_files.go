@@ -2,9 +2,12 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
+	"github.com/riposte-soar/riposte/host/bundle"
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
@@ -33,6 +36,15 @@ func inFile(name string, err error) error {
 		return &named
 	}
 	return err
+}
+
+// openPackage opens a package. What is wrong with it names its file.
+func openPackage(name string) (*bundle.Bundle, error) {
+	b, err := bundle.OpenFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	return b, err
 }
 
 // writeNew writes a file that must not be there yet.

@@ -61,7 +61,7 @@ func obtain(ctx context.Context, from string) (*parcel, error) {
 		return nil, err
 	}
 	p := &parcel{file: file}
-	if p.Bundle, err = bundle.Open(file); err != nil {
+	if p.Bundle, err = openPackage(from); err != nil {
 		return nil, err
 	}
 	if exists(from + server.SignatureSuffix) {

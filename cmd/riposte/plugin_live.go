@@ -64,6 +64,9 @@ func recordCommand(c *client) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if result.Fault != nil && len(result.Entries()) == 0 { // it was refused before it ran
+				return result.Fault
+			}
 			file, err := harness.NewCase(filepath.Join(f.dir, harness.CasesFolder), cmp.Or(f.name, args[0]), f.title, in.Bundle, in.Settings, result.Entries(), result.Output, result.Fault)
 			if err != nil {
 				return err

@@ -42,7 +42,7 @@ func pushCommand(c *client) *cobra.Command {
 	return &cobra.Command{Use: "push FILE oci:REFERENCE", Short: "Push a signed package to an OCI registry",
 		Long: "Push a signed package to an OCI registry, such as oci:registry.corp.test/plugins/hello:1.0.0. Who you are is taken from where\ndocker login and oras login keep it. Registries on this machine are spoken to without TLS.",
 		Args: exactly(2, "a package, and where to"), RunE: func(cmd *cobra.Command, args []string) error {
-			b, err := bundle.OpenFile(args[0])
+			b, err := openPackage(args[0])
 			if err != nil {
 				return err
 			}

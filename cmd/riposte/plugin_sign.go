@@ -75,7 +75,7 @@ func signCommand(c *client) *cobra.Command {
 			if key == "" {
 				return usageError{errors.New("-k KEY is missing: the secret key, see `riposte plugin keygen`")}
 			}
-			b, err := bundle.OpenFile(args[0])
+			b, err := openPackage(args[0])
 			if err != nil {
 				return err
 			}
@@ -119,7 +119,7 @@ func verifyCommand(c *client) *cobra.Command {
 			if err := site.read(cmd); err != nil {
 				return err
 			}
-			b, err := bundle.OpenFile(args[0])
+			b, err := openPackage(args[0])
 			if err != nil {
 				return err
 			}
@@ -194,7 +194,7 @@ func inspectCommand(c *client) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		b, err := bundle.Open(file)
+		b, err := openPackage(args[0])
 		if err != nil {
 			return err
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/riposte-soar/riposte/host"
 	"github.com/riposte-soar/riposte/host/engines"
 	"github.com/riposte-soar/riposte/host/trust"
+	"github.com/riposte-soar/riposte/plugins/author"
 	"github.com/riposte-soar/riposte/server"
 )
 
@@ -169,6 +170,24 @@ func TestPagesForAuthors(t *testing.T) {
 	}
 }
 
+// TestPagesOfLanguages runs those of the page of each language whose tools are here. What AssemblyScript needs of npm is a tool too.
+func TestPagesOfLanguages(t *testing.T) {
+	for _, l := range author.Languages() {
+		page := "languages/" + l.Name + ".md"
+		if _, err := os.Stat(filepath.Join("..", "..", "docs", page)); err != nil && l.Name == "go" {
+			continue // of which plugins.md tells
+		}
+		t.Run(l.Name, func(t *testing.T) {
+			if err := l.Missing(); err != nil {
+				t.Skip("NOT TESTED: ", err)
+			}
+			if out := runPage(t, page); !strings.Contains(out, "acme-list.wasm: acme-list@0.1.0") || !strings.Contains(out, "3 passed") {
+				t.Errorf("the page does not lead to a plugin that passes its cases:\n%s", out)
+			}
+		})
+	}
+}
+
 func runPage(t *testing.T, name string) (out string) {
 	shell, err := exec.LookPath("bash")
 	if err != nil {
@@ -191,7 +210,7 @@ func runPage(t *testing.T, name string) (out string) {
 	port, other := freePort(t), freePort(t)
 	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
-	cmd := exec.CommandContext(ctx, shell, "-eu", "-o", "pipefail", "-c", strings.NewReplacer("8080", port, "8081", other).Replace(script.String()))
+	cmd := exec.CommandContext(ctx, shell, "-eu", "-o", "pipefail", "-c", strings.NewReplacer("8080", port, "8081", other, "npm install\n", "").Replace(script.String()))
 	cmd.Dir = t.TempDir()
 	cmd.Env = append(os.Environ(), "RIPOSTE_SERVER=http://127.0.0.1:"+port, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 	said, err := cmd.CombinedOutput()

@@ -66,13 +66,28 @@ func (f Folder) Newest(runtime string) (string, error) {
 	}
 	text, err := f.read(runtime, maxIndex)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", abi.NewFault(abi.NotFound, fmt.Sprintf("the engine %s is not in %s", runtime, f), "build it with `make engines` in a checkout of Riposte")
+		hint := "build it with `make engines` in a checkout of Riposte"
+		if others := f.runtimes(); others != nil {
+			hint = "there is " + strings.Join(others, ", ") + "; " + hint
+		}
+		return "", abi.NewFault(abi.NotFound, fmt.Sprintf("the engine %s is not in %s", runtime, f), hint)
 	}
 	digest := strings.TrimSpace(string(text))
 	if err == nil && !validDigest.MatchString(digest) {
 		err = fmt.Errorf("%s does not hold the digest of an engine", filepath.Join(string(f), runtime))
 	}
 	return digest, err
+}
+
+// runtimes lists those that the folder has an engine for.
+func (f Folder) runtimes() (names []string) {
+	entries, _ := os.ReadDir(string(f)) // without a folder there are none
+	for _, entry := range entries {
+		if name := entry.Name(); validRuntime.MatchString(name) && !strings.HasSuffix(name, ".inputs") { // a licence is in capitals
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // Read gives the engine with a digest.

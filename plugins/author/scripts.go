@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/riposte-soar/riposte/host/engines"
 	kits "github.com/riposte-soar/riposte/pdk"
 	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/schemas"
 )
 
 func python() Language {
@@ -43,11 +45,21 @@ func scriptLanguage(runtime string, l Language, endings ...string) Language {
 		}
 		made := &Made{Module: bundle.Blank()}
 		var err error
+		manifest := filepath.Join(p.Dir, ManifestFile)
 		if made.Engine, err = newestEngine(p.Manifest.Runtime); err != nil {
-			return nil, err
+			fault := *abi.AsFault(err)
+			fault.Where = manifest
+			return nil, &fault
 		}
 		if made.Assets, err = scriptFiles(p.Dir, endings); err != nil {
 			return nil, err
+		}
+		if names := slices.Sorted(maps.Keys(made.Assets)); made.Assets[p.Manifest.Entry] == nil {
+			fault := &abi.Fault{Kind: abi.Invalid, Message: "there is no file " + p.Manifest.Entry + " to enter by", Where: manifest, Hint: "there are " + strings.Join(names, ", ")}
+			if near := schemas.Nearest(p.Manifest.Entry, names); near != "" {
+				fault.Hint = "entry: did you mean " + near + "?"
+			}
+			return nil, fault
 		}
 		if made.Assets[kit] == nil {
 			if made.Assets[kit], err = kits.Files.ReadFile(l.Name + "/" + kit); err != nil {
@@ -102,7 +114,8 @@ func scriptFiles(dir string, endings []string) (map[string][]byte, error) {
 		return err
 	})
 	if err == nil && len(files) == 0 {
-		err = &abi.Fault{Kind: abi.Invalid, Message: fmt.Sprintf("there is no file that ends in %s", strings.Join(endings, " or ")), Where: dir}
+		err = &abi.Fault{Kind: abi.Invalid, Message: fmt.Sprintf("there is no file that ends in %s", strings.Join(endings, " or ")), Where: dir,
+			Hint: "the first of languages in " + ManifestFile + " says what the plugin is written in"}
 	}
 	return files, err
 }

@@ -110,6 +110,27 @@ func TestMistakesInScriptsAreFoundByTheBuild(t *testing.T) {
 	}
 }
 
+func TestManifestsThatDoNotFitTheScripts(t *testing.T) {
+	for _, test := range []struct{ from, to, want string }{
+		{"entry: plugin.js", "entry: plugn.js", "plugin.yaml: invalid: there is no file plugn.js to enter by (entry: did you mean plugin.js?)"},
+		{"runtime: js@es2023", "runtime: js@es9", "plugin.yaml: not_found: the engine js@es9 is not in "},
+		{"languages: [js]", "languages: [python]", ": invalid: there is no file that ends in .py (the first of languages in plugin.yaml says"},
+	} {
+		needsEngine(t, "js")
+		needsEngine(t, "python")
+		dir := newPlugin(t, "js")
+		file := filepath.Join(dir, author.ManifestFile)
+		text, err := os.ReadFile(file)
+		if err != nil || !strings.Contains(string(text), test.from) {
+			t.Fatalf("%v: no %q in\n%s", err, test.from, text)
+		}
+		write(t, file, strings.Replace(string(text), test.from, test.to, 1))
+		if _, err := author.Build(t.Context(), dir, author.Options{}); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %s", test.to, err, test.want)
+		}
+	}
+}
+
 func TestWithoutAnEngine(t *testing.T) {
 	dir := newPlugin(t, "python")
 	t.Setenv(engines.DirEnv, t.TempDir())
