@@ -35,15 +35,15 @@ const (
 	truth
 	integer
 	unsigned
-	decimal // read only, as are those without a comment on how they are written
+	decimal // left to encoding/json where it is written, as are the last three
 	object
-	list
+	list // this and what follows can be nil
 	pointer
-	raw     // json.RawMessage
-	octets  // []byte
-	texts   // map[string]string
-	values  // map[string]any
-	dynamic // any
+	raw    // json.RawMessage
+	octets // []byte
+	texts  // map[string]string
+	values // map[string]any
+	dynamic
 )
 
 // known holds the shapes that were worked out, most of them when the image was made.

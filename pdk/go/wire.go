@@ -87,14 +87,22 @@ func (r *reader) readContext(at int, c *abi.Context) int {
 // readReply reads the reply of a host function, and its value by a reader for such values.
 func readReply[V any](fn string, raw []byte, read func(doc []byte, at int) (V, int)) (V, error) {
 	var value, none V
+	var fault *abi.Fault
 	r := reader{doc: raw}
 	if r.whole(r.members(0, func(name []byte, at int) (end int) {
-		if string(name) == "value" {
+		switch string(name) {
+		case "value":
 			value, end = read(raw, at)
-			return end
+		case "fault":
+			fault, end = readValue[*abi.Fault](raw, at)
+		default:
+			return -1
 		}
-		return -1
+		return end
 	})) {
+		if fault != nil {
+			return none, fault
+		}
 		return value, nil
 	}
 	var reply abi.Reply
