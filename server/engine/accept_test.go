@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -57,6 +58,15 @@ func TestAlarm(t *testing.T) {
 	in, err := r.Incident("INC-000001")
 	if err != nil || in.Title != "10.0.0.1 is odd" || in.Template != "net" || in.Rule != "net" || in.Status != "open" || len(in.Artifacts) != 1 {
 		t.Errorf("%+v, %v", in, err)
+	}
+	all, err := r.Facts("INC-000001", 0)
+	if err != nil || len(all) < 5 {
+		t.Fatalf("%v, %v", all, err)
+	}
+	for after := range all { // wherever facts lie together
+		if some, err := r.Facts("INC-000001", uint64(after)); err != nil || !reflect.DeepEqual(some, all[after:]) {
+			t.Errorf("after %d: %v, %v", after, some, err)
+		}
 	}
 	uid = r.send(map[string]any{"rule.name": "nothing of the sort"})
 	if rec := r.record(uid); rec.State != AlarmUnmatched || len(rec.Incidents) != 0 {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/riposte-soar/riposte/pdk/abi"
@@ -31,22 +32,26 @@ const retryCommit = 5 * time.Second
 type part struct {
 	ops   []journal.Op // facts first
 	l     *live        // whose facts they are; nil if they are none
-	facts int          // number of facts
+	facts int          // number of ops that store facts
 	seq   uint64       // of the last of them
 	idle  bool         // nothing of the incident is at work once they are stored
 }
 
 // parts divides the facts of the plan at its cuts. The incident is marked as active before anything of it can be lost.
 func (p *planner) parts() ([]part, error) {
-	ops, err := journal.FactOps(p.facts)
-	if err != nil || len(ops) == 0 {
-		return nil, err
+	if len(p.facts) == 0 {
+		return nil, nil
 	}
 	head, err := journal.Put(headKey(p.in.ID), p.in.Head())
 	if err != nil {
 		return nil, err
 	}
 	var list []part
+	add := func(facts []journal.Fact) {
+		ops, failed := journal.FactOps(facts)
+		err = errors.Join(err, failed)
+		list = append(list, part{ops: ops, l: p.l, facts: len(ops), seq: facts[len(facts)-1].Seq})
+	}
 	from := 0
 	for i, cut := range p.cuts {
 		next := len(p.facts)
@@ -54,13 +59,15 @@ func (p *planner) parts() ([]part, error) {
 			next = p.cuts[i+1]
 		}
 		if cut > from && next-from > maxCutFacts {
-			list = append(list, part{ops: ops[from:cut:cut], l: p.l, facts: cut - from, seq: p.facts[cut-1].Seq})
+			add(p.facts[from:cut])
 			from = cut
 		}
 	}
-	list = append(list, part{ops: ops[from:], l: p.l, facts: len(ops) - from, seq: p.in.Seq, idle: len(p.l.execs) == 0})
+	if add(p.facts[from:]); err != nil {
+		return nil, err
+	}
 	first, last := &list[0], &list[len(list)-1]
-	last.ops = append(last.ops, head)
+	last.ops, last.idle = append(last.ops, head), len(p.l.execs) == 0
 	active, quiet := []byte(prefixActive+p.in.ID), p.in.Quiet()
 	if !quiet || len(list) > 1 {
 		first.ops = append(first.ops, journal.Op{Key: active, Value: []byte{}})

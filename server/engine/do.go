@@ -119,7 +119,7 @@ func (e *Engine) Facts(id string, after uint64) ([]journal.Fact, error) {
 		return nil
 	})
 	if err == nil && len(list) == 0 {
-		if _, err := e.store.Get(journal.FactKey(id, 1)); errors.Is(err, journal.ErrNotFound) {
+		if _, err := e.store.Get([]byte(headKey(id))); errors.Is(err, journal.ErrNotFound) {
 			return nil, noIncident(id)
 		}
 	}

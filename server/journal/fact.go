@@ -32,22 +32,29 @@ func (f *Fact) Decode(v any) error {
 	return nil
 }
 
-// FactKey is the key of a fact: facts of one incident are neighbours, in order.
+// maxTogether is how many bytes of facts are stored under one key, unless a single one is longer.
+const maxTogether = 4 << 10
+
+// FactKey is the key of facts that were stored together, of which seq is the last: those of one incident are neighbours, in order.
 func FactKey(incident string, seq uint64) []byte {
 	key := append([]byte("f/"), incident...)
 	return binary.BigEndian.AppendUint64(append(key, '/'), seq)
 }
 
-// FactOps gives the ops that store facts.
+// FactOps gives the ops that store facts of one incident, which follow each other, as JSON arrays.
 func FactOps(facts []Fact) ([]Op, error) {
-	ops := make([]Op, len(facts))
+	var ops []Op
+	var list []byte
 	for i := range facts {
 		f := &facts[i]
-		value, err := f.encode()
+		one, err := f.encode()
 		if err != nil {
 			return nil, fmt.Errorf("fact %s of %s: %w", f.Kind, f.Incident, err)
 		}
-		ops[i] = Op{Key: FactKey(f.Incident, f.Seq), Value: value}
+		if list = append(append(list, "[,"[min(len(list), 1)]), one...); i+1 < len(facts) && len(list) < maxTogether {
+			continue
+		}
+		ops, list = append(ops, Op{Key: FactKey(f.Incident, f.Seq), Value: append(list, ']')}), nil
 	}
 	return ops, nil
 }
@@ -68,11 +75,19 @@ func (f *Fact) encode() ([]byte, error) {
 func Facts(s Store, incident string, after uint64, fn func(*Fact) error) error {
 	prefix := []byte("f/" + incident + "/")
 	return s.Scan(prefix, FactKey(incident, after), false, func(_, value []byte) error {
-		var f Fact
-		if err := json.Unmarshal(value, &f); err != nil {
+		var list []Fact
+		if err := json.Unmarshal(value, &list); err != nil {
 			return fmt.Errorf("journal of %s: %w", incident, err)
 		}
-		return fn(&f)
+		for i := range list {
+			if list[i].Seq <= after {
+				continue
+			}
+			if err := fn(&list[i]); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

@@ -2,24 +2,42 @@ package journal
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 )
 
-// What is stored is what json.Marshal gives, in fewer steps.
+// What is stored is what json.Marshal gives, in fewer steps, some facts under each key.
 func TestFactsAreStoredAsJSON(t *testing.T) {
-	for _, f := range []Fact{
-		{},
+	long := strings.Repeat("x", maxTogether/3)
+	facts := []Fact{
 		{Seq: 1, Time: time.Unix(1, 5).UTC(), Kind: "incident.opened", Incident: "INC-000001"},
-		{Seq: 2, Kind: "k", Incident: "i", Run: "r", Step: `s<">`, By: "b", Data: json.RawMessage(`{"a":["\u003c",null]}`)},
-	} {
-		want, err := json.Marshal(f)
-		if err != nil {
-			t.Fatal(err)
+		{Seq: 2, Kind: "k", Incident: "INC-000001", Run: "r", Step: `s<">`, By: "b", Data: json.RawMessage(`{"a":["\u003c",null]}`)},
+		{Seq: 3, Incident: "INC-000001", By: long},
+		{Seq: 4, Incident: "INC-000001", By: long},
+		{Seq: 5, Incident: "INC-000001", By: long + long + long + long},
+		{Seq: 6, Incident: "INC-000001"},
+		{Seq: 7, Incident: "INC-000001"},
+	}
+	ops, err := FactOps(facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := 0
+	for _, op := range ops {
+		var list []Fact
+		if err := json.Unmarshal(op.Value, &list); err != nil || len(list) == 0 {
+			t.Fatalf("%s: %v", op.Value, err)
 		}
-		ops, err := FactOps([]Fact{f})
-		if err != nil || string(ops[0].Value) != string(want) {
-			t.Errorf("stored %s, want %s: %v", ops[0].Value, want, err)
+		want, err := json.Marshal(facts[at : at+len(list)])
+		if err != nil || string(want) != string(op.Value) {
+			t.Errorf("stored %s, want %s: %v", op.Value, want, err)
 		}
+		if at += len(list); string(op.Key) != string(FactKey("INC-000001", uint64(at))) {
+			t.Errorf("the key of facts up to %d is %q", at, op.Key)
+		}
+	}
+	if at != len(facts) || len(ops) != 2 {
+		t.Errorf("%d facts under %d keys", at, len(ops))
 	}
 }
