@@ -25,7 +25,7 @@ const (
 	prefixUnparsed = "u/" // uid of an alarm that could not be parsed
 	prefixDedupe   = "d/" // rule and key → dedupeEntry
 	prefixRunbook  = "b/" // digest → Source
-	prefixTape     = "t/" // invocation and number → tape.Entry
+	prefixTape     = "t/" // invocation and number of the first → []storedEntry
 	prefixCache    = "x/" // digest of an action with its parameters → cacheEntry
 	prefixEvidence = "e/" // incident and digest → bytes
 	prefixHeld     = "c/" // key of what a containment holds, run and path of its step → id of the containment

@@ -1,24 +1,17 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/riposte-soar/riposte/host"
 	"github.com/riposte-soar/riposte/host/hostcall"
-	"github.com/riposte-soar/riposte/host/tape"
 	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/server/incident"
-	"github.com/riposte-soar/riposte/server/journal"
 )
 
 // outcome is what an invocation gave, in the terms of an incident.
@@ -105,6 +98,7 @@ func (e *Engine) invoke(ctx context.Context, incidentID, runID, path string, tar
 	if err != nil {
 		return outcome{Fault: abi.AsFault(err)}, true
 	}
+	defer log.flush()
 	began := e.now()
 	res, err := e.runner.Run(ctx, host.Invocation{ID: act.Invocation, Key: act.Key, Bundle: plugin, Action: act.Action, Parameters: act.Parameters,
 		Connector: conn.ID, Settings: conn.Settings, Grant: conn.Grant, Incident: incidentID, Run: runID, Step: path, Timeout: act.Timeout, Now: act.At, Tape: log})
@@ -165,107 +159,4 @@ func (p *planner) ended(runID, path string, act *incident.ActionStarted, out out
 		p.settleHold(x, path, act)
 	}
 	return nil
-}
-
-// storeTape keeps the tape of one invocation in the store. Durable entries wait for the commit; the others go with the next one.
-type storeTape struct {
-	store    journal.Store
-	prefix   []byte
-	recorded []tape.Entry
-	mu       sync.Mutex
-	chain    tape.Chain
-	n        uint64
-}
-
-// openTape begins the tape of an invocation, or goes on with what an earlier attempt at it left behind.
-func (e *Engine) openTape(invocation string) (*storeTape, error) {
-	t := e.newTape(invocation)
-	if _, err := e.store.Get(t.key(1)); errors.Is(err, journal.ErrNotFound) {
-		return t, nil // as a rule; a scan would cost much more
-	}
-	return t, t.read()
-}
-
-func (e *Engine) newTape(invocation string) *storeTape {
-	return &storeTape{store: e.store, prefix: []byte(prefixTape + invocation + "/")}
-}
-
-// read reads what is there, and goes on behind it.
-func (t *storeTape) read() error {
-	return t.store.Scan(t.prefix, nil, false, func(_, value []byte) error {
-		var rec storedEntry
-		err := json.Unmarshal(value, &rec)
-		if err == nil {
-			_, err = t.chain.Follow(&rec.Entry)
-		}
-		if err == nil {
-			err = rec.Entry.Fetch(rec.blob)
-		}
-		if t.n++; err != nil {
-			return fmt.Errorf("tape %s entry %d: %w", t.prefix[len(prefixTape):], t.n, err)
-		}
-		t.recorded = append(t.recorded, rec.Entry)
-		return nil
-	})
-}
-
-// storedEntry is an entry with its blobs.
-type storedEntry struct {
-	Entry tape.Entry        `json:"entry"`
-	Blobs map[string][]byte `json:"blobs,omitempty"`
-}
-
-func (r *storedEntry) blob(digest string) ([]byte, error) {
-	data, ok := r.Blobs[digest]
-	if !ok {
-		return nil, fmt.Errorf("the blob %s is missing", digest)
-	}
-	return data, nil
-}
-
-// key is where the entry number n lies, counted from one.
-func (t *storeTape) key(n uint64) []byte {
-	return binary.BigEndian.AppendUint64(append(make([]byte, 0, len(t.prefix)+8), t.prefix...), n)
-}
-
-// Append implements tape.Log.
-func (t *storeTape) Append(entry tape.Entry, durable bool) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	line, err := t.chain.Line(&entry)
-	if err != nil {
-		return err
-	}
-	// It is a storedEntry, with the line as it is: the guest must find each byte in a replay as it was.
-	value := slices.Concat([]byte(`{"entry":`), bytes.TrimSuffix(line, []byte("\n")))
-	if len(entry.Blobs) > 0 {
-		blobs, err := json.Marshal(entry.Blobs)
-		if err != nil {
-			return err
-		}
-		value = append(append(value, `,"blobs":`...), blobs...)
-	}
-	t.n++
-	op := journal.Op{Key: t.key(t.n), Value: append(value, '}')}
-	if durable {
-		return journal.Commit(context.Background(), t.store, []journal.Op{op})
-	}
-	t.store.Submit(context.Background(), []journal.Op{op}, unwatched, nil) // an error ends the process
-	return nil
-}
-
-// Recorded implements tape.Log.
-func (t *storeTape) Recorded() []tape.Entry { return t.recorded }
-
-// Tape reads the tape of an invocation.
-func (e *Engine) Tape(invocation string) ([]tape.Entry, error) {
-	t := e.newTape(invocation)
-	err := t.read()
-	if err == nil && len(t.recorded) == 0 {
-		err = &abi.Fault{Kind: abi.NotFound, Message: fmt.Sprintf("there is no tape of %q", invocation)}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return t.recorded, nil
 }

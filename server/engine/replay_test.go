@@ -93,6 +93,57 @@ func TestReplayOfWhatIsNotThere(t *testing.T) {
 }
 
 // What a tape holds must come out of the store byte for byte: else a replayed plugin reads another text, and the chain is broken.
+// Entries that lie together are found again as they were written, and so is what was only waiting for more.
+func TestTapesAreStoredInParts(t *testing.T) {
+	r := work(t, content(t))
+	const invocation = "RUN-000001-1:a#1"
+	var written []tape.Entry
+	for attempt := range 2 { // the second goes on with what the first left
+		log, err := r.openTape(invocation)
+		if err != nil || len(log.Recorded()) != len(written) {
+			t.Fatal(len(log.Recorded()), err)
+		}
+		add := func(e tape.Entry, durable bool) {
+			if err := log.Append(e, durable); err != nil {
+				t.Fatal(err)
+			}
+			written = append(written, e)
+		}
+		if attempt == 0 {
+			add(tape.Entry{Kind: tape.HeaderKind, Header: &tape.Header{Invocation: "i"}}, false)
+		}
+		for i := range 4 {
+			seq := attempt*4 + i + 1
+			add(tape.Entry{Kind: tape.BeginKind, Seq: seq, Call: &tape.Call{Function: "http.fetch"}}, i%2 == 0)
+			end := tape.Entry{Kind: tape.EndKind, Seq: seq}
+			end.Reply = end.NewBody(append(bytes.Repeat([]byte("1"), i*2000), '1'))
+			add(end, false)
+		}
+		log.flush()
+		if err := journal.Commit(t.Context(), r.store, nil); err != nil { // what was submitted before is on disk
+			t.Fatal(err)
+		}
+	}
+	kept, err := r.Tape(invocation)
+	if err != nil || len(kept) != len(written) {
+		t.Fatalf("%d entries, want %d: %v", len(kept), len(written), err)
+	}
+	var chain tape.Chain
+	for i := range written {
+		want, err := chain.Line(&written[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept[i].Prev != written[i].Prev || kept[i].Seq != written[i].Seq || !bytes.Equal(kept[i].Document(kept[i].Reply), written[i].Document(written[i].Reply)) {
+			t.Errorf("entry %d is %+v, want %s", i, kept[i], want)
+		}
+	}
+	keys := 0
+	if err := r.store.Scan([]byte(prefixTape), nil, false, func(_, _ []byte) error { keys++; return nil }); err != nil || keys >= len(written) {
+		t.Errorf("%d keys for %d entries: %v", keys, len(written), err)
+	}
+}
+
 // without removes one entry of a tape.
 func without(n byte) func(key, value []byte) journal.Op {
 	return func(key, _ []byte) journal.Op {

@@ -1,0 +1,162 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/riposte-soar/riposte/host/tape"
+	"github.com/riposte-soar/riposte/pdk/abi"
+	"github.com/riposte-soar/riposte/server/journal"
+)
+
+// maxTogether is how many bytes of a tape are stored under one key, unless an entry is longer.
+const maxTogether = 4 << 10
+
+// storeTape keeps the tape of one invocation in the store. An entry that must be durable waits for the commit. Of the others, what is done now is
+// on its way at once; the header goes with the first call, and an answer with what follows it soon, or by itself.
+type storeTape struct {
+	store    journal.Store
+	prefix   []byte
+	recorded []tape.Entry
+
+	mu      sync.Mutex
+	chain   tape.Chain
+	n       uint64      // entries
+	waiting []byte      // those that are not on their way, as a JSON array without its end
+	first   uint64      // number of the first of them
+	late    *time.Timer // stores them; nil before the first answer
+}
+
+// openTape begins the tape of an invocation, or goes on with what an earlier attempt at it left behind.
+func (e *Engine) openTape(invocation string) (*storeTape, error) {
+	t := e.newTape(invocation)
+	if _, err := e.store.Get(t.key(1)); errors.Is(err, journal.ErrNotFound) {
+		return t, nil // as a rule; a scan would cost much more
+	}
+	return t, t.read()
+}
+
+func (e *Engine) newTape(invocation string) *storeTape {
+	return &storeTape{store: e.store, prefix: []byte(prefixTape + invocation + "/")}
+}
+
+// key is where entries are stored of which n is the number of the first, counted from one.
+func (t *storeTape) key(n uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(make([]byte, 0, len(t.prefix)+8), t.prefix...), n)
+}
+
+// read reads what is there, and goes on behind it.
+func (t *storeTape) read() error {
+	return t.store.Scan(t.prefix, nil, false, func(_, value []byte) error {
+		var list []storedEntry
+		err := json.Unmarshal(value, &list)
+		for i := 0; i < len(list) && err == nil; i++ {
+			rec := &list[i]
+			if _, err = t.chain.Follow(&rec.Entry); err == nil {
+				err = rec.Entry.Fetch(rec.blob)
+			}
+			t.recorded = append(t.recorded, rec.Entry)
+			t.n++
+		}
+		if err != nil {
+			return fmt.Errorf("tape %s entry %d: %w", t.prefix[len(prefixTape):], t.n, err)
+		}
+		return nil
+	})
+}
+
+// storedEntry is an entry with its blobs.
+type storedEntry struct {
+	Entry tape.Entry        `json:"entry"`
+	Blobs map[string][]byte `json:"blobs,omitempty"`
+}
+
+func (r *storedEntry) blob(digest string) ([]byte, error) {
+	data, ok := r.Blobs[digest]
+	if !ok {
+		return nil, fmt.Errorf("the blob %s is missing", digest)
+	}
+	return data, nil
+}
+
+// Append implements tape.Log.
+func (t *storeTape) Append(entry tape.Entry, durable bool) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	line, err := t.chain.Line(&entry)
+	if err != nil {
+		return err
+	}
+	var blobs []byte
+	if len(entry.Blobs) > 0 {
+		if blobs, err = json.Marshal(entry.Blobs); err != nil {
+			return err
+		}
+	}
+	if t.n++; len(t.waiting) == 0 {
+		t.first = t.n
+	}
+	// It is a storedEntry, with the line as it is: the guest must find each byte in a replay as it was.
+	t.waiting = append(append(t.waiting, "[,"[min(len(t.waiting), 1)]), `{"entry":`...)
+	t.waiting = append(t.waiting, bytes.TrimSuffix(line, []byte("\n"))...)
+	if blobs != nil {
+		t.waiting = append(append(t.waiting, `,"blobs":`...), blobs...)
+	}
+	t.waiting = append(t.waiting, '}')
+	switch {
+	case durable:
+		return journal.Commit(context.Background(), t.store, t.take())
+	case entry.Kind == tape.BeginKind, entry.Kind == tape.OutcomeKind, len(t.waiting) > maxTogether:
+		t.send()
+	case entry.Kind == tape.EndKind && t.late == nil:
+		t.late = time.AfterFunc(unwatched, t.flush)
+	case entry.Kind == tape.EndKind:
+		t.late.Reset(unwatched)
+	}
+	return nil
+}
+
+// take gives what is to be stored.
+func (t *storeTape) take() []journal.Op {
+	if t.late != nil {
+		t.late.Stop() // once too often does no harm
+	}
+	value := append(t.waiting, ']')
+	t.waiting = nil
+	return []journal.Op{{Key: t.key(t.first), Value: value}}
+}
+
+func (t *storeTape) send() {
+	t.store.Submit(context.Background(), t.take(), unwatched, nil) // an error ends the process
+}
+
+// flush stores what waits.
+func (t *storeTape) flush() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.waiting) > 0 {
+		t.send()
+	}
+}
+
+// Recorded implements tape.Log.
+func (t *storeTape) Recorded() []tape.Entry { return t.recorded }
+
+// Tape reads the tape of an invocation.
+func (e *Engine) Tape(invocation string) ([]tape.Entry, error) {
+	t := e.newTape(invocation)
+	err := t.read()
+	if err == nil && len(t.recorded) == 0 {
+		err = &abi.Fault{Kind: abi.NotFound, Message: fmt.Sprintf("there is no tape of %q", invocation)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t.recorded, nil
+}
