@@ -279,7 +279,8 @@ func TestBacklogGoesOn(t *testing.T) {
 	close(g.open)
 	r.alarmIs(uid, AlarmMatched)
 	r.looked("10.0.0.2 10.0.0.2")
-	r.log.take() // it was told
+	r.Stop()
+	r.log.take() // it was told, each time that it was tried
 }
 
 // looked waits until an action was called with an address.
