@@ -303,10 +303,19 @@ func hostilePeer(t *testing.T) string {
 			}
 		}
 	})
+	var headers strings.Builder // made once: it is not the peer's memory that is looked at
+	headers.WriteString("HTTP/1.1 200 OK\r\n")
+	for n := range 20_000 {
+		fmt.Fprintf(&headers, "X-%d: %s\r\n", n, strings.Repeat("x", 100))
+	}
+	headers.WriteString("\r\n")
 	mux.HandleFunc("/headers", func(w http.ResponseWriter, _ *http.Request) {
-		for n := range 20_000 {
-			w.Header().Set(fmt.Sprint("X-", n), strings.Repeat("x", 100))
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
 		}
+		_, _ = io.WriteString(conn, headers.String()) // the other side hangs up
+		_ = conn.Close()
 	})
 	mux.HandleFunc("/hangup", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	server := httptest.NewServer(mux)
