@@ -27,7 +27,7 @@ plugins: ## build the plugins that changed, into plugins/dist
 toolchains: ## get the compilers for Rust, C and AssemblyScript that are missing here
 	pdk/toolchains.sh
 
-engines: ## build the engines that plugins in Python and JavaScript run in, if they changed
+engines: ## build the engines that plugins in Python, JavaScript and Lua run in, if they changed
 	pdk/engine/make.sh
 
 engines-check: ## build each engine twice, in different folders: the bytes must be the same

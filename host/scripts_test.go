@@ -19,19 +19,24 @@ import (
 	"github.com/riposte-soar/riposte/host/capability"
 	"github.com/riposte-soar/riposte/host/engines"
 	"github.com/riposte-soar/riposte/host/tape"
+	kits "github.com/riposte-soar/riposte/pdk"
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
 // scripting is a language whose plugins are scripts; the programs are the same in each.
 type scripting struct {
-	runtime, entry, kit string
-	program             string
-	helper              string // file that the program imports
+	runtime, entry string
+	kit            []string // files below pdk
+	program        string
+	helper         string // file that the program imports
+	// line is one of the program that a test replaces: by what no parser takes, of which the language says syntax; by the use of a name that
+	// nobody has; by a host call; by a loop without end.
+	line, syntax, unknown, hostCall, loop string
 }
 
 func scriptings() map[string]scripting {
 	return map[string]scripting{
-		"python": {"python@3.11", "plugin.py", "../pdk/python/riposte.py", `import os, random, time
+		"python": {"python@3.11", "plugin.py", []string{"python/riposte.py"}, `import os, random, time
 from riposte import Call, action
 from lib import helper
 
@@ -50,8 +55,9 @@ def crash(call: Call, p: dict) -> dict:
 @action
 def fetch(call: Call, p: dict) -> dict:
     return call.http("api").get(call.settings["url"] + "/x").json()
-`, "lib/helper.py=def deeper(p):\n    return p['missing']\n"},
-		"js": {"js@es2023", "plugin.js", "../pdk/js/riposte.js", `import { action } from "riposte";
+`, "lib/helper.py=def deeper(p):\n    return p['missing']\n",
+			"calls = []", "SyntaxError", "nobody", "__import__('_riposte').call('kv.get', '{}')", "while True: pass"},
+		"js": {"js@es2023", "plugin.js", []string{"js/riposte.js"}, `import { action } from "riposte";
 import { deeper } from "./lib/helper.js";
 
 const started = [crypto.getRandomValues(new Uint8Array(4)).join(), Math.random(), Date.now()];
@@ -60,7 +66,23 @@ let calls = 0;
 action("dice", () => ({ started, calls: ++calls, drawn: [crypto.getRandomValues(new Uint8Array(4)).join(), Math.random()] }));
 action("crash", (call, p) => deeper(p));
 action("fetch", (call) => call.http("api").get(call.settings.url + "/x").json());
-`, "lib/helper.js=export function deeper(p) {\n  return p.missing.more;\n}\n"},
+`, "lib/helper.js=export function deeper(p) {\n  return p.missing.more;\n}\n",
+			"let calls = 0;", "SyntaxError", "nobody();", "__riposte.call('kv.get', '{}')", "for (;;);"},
+		"lua": {"lua@5.4", "plugin.lua", []string{"lua/riposte.lua", "lua/riposte/codec.lua"}, `local riposte = require "riposte"
+local helper = require "lib.helper"
+
+local started = { riposte.random(4):byte(1, -1), math.random(), os.time() }
+local calls = 0
+
+riposte.action("dice", function()
+  calls = calls + 1
+  return { started = started, calls = calls, drawn = { riposte.base64.encode(riposte.random(8)), math.random() } }
+end)
+
+riposte.action("crash", function(_, p) return (helper.deeper(p)) end)
+riposte.action("fetch", function(call) return call:http("api"):get(call.settings.url .. "/x"):json() end)
+`, "lib/helper.lua=return { deeper = function(p) return p.missing.more end }\n",
+			"local calls = 0", "unexpected symbol", "nobody()", "__riposte.call('kv.get', '{}')", "while true do end"},
 	}
 }
 
@@ -90,12 +112,17 @@ func engineOf(t testing.TB, runtime string) string {
 // pack makes a package of the program, in which one text was replaced by another, once for each pair.
 func (s scripting) pack(t testing.TB, replace ...string) []byte {
 	t.Helper()
-	kit, err := os.ReadFile(s.kit)
-	if err != nil {
-		t.Fatal(err)
-	}
 	helper, text, _ := strings.Cut(s.helper, "=")
-	files := map[string][]byte{filepath.Base(s.kit): kit, helper: []byte(text), s.entry: []byte(strings.NewReplacer(replace...).Replace(s.program))}
+	files := map[string][]byte{helper: []byte(text), s.entry: []byte(strings.NewReplacer(replace...).Replace(s.program))}
+	for _, file := range s.kit {
+		text, err := kits.Files.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, name, _ := strings.Cut(file, "/")
+		files[name] = text
+	}
+	var err error
 	parts := bundle.Parts{Engine: engineOf(t, s.runtime)}
 	if parts.Assets, err = bundle.PackAssets(files); err != nil {
 		t.Fatal(err)
@@ -214,22 +241,19 @@ func TestPackagesShareAnEngine(t *testing.T) {
 func TestWhatIsWrongWithScriptsHasAPlace(t *testing.T) {
 	h := newHost(t, host.Options{})
 	scripting{}.each(t, func(t *testing.T, s scripting) {
-		line := "calls.append(1)"
-		unknown, place := "nobody", "plugin.py:5"
-		if s.entry == "plugin.js" {
-			line, unknown, place = "++calls", "nobody()", "plugin.js:4:"
-		}
+		before, _, _ := strings.Cut(s.program, s.line)
+		place := fmt.Sprintf("%s:%d", s.entry, strings.Count(before, "\n")+1)
 		for name, test := range map[string]struct {
 			replace []string
 			place   string
 			want    string
 		}{
-			"syntax":            {[]string{line, ")("}, s.entry, "SyntaxError"},
-			"a name not there":  {[]string{"started = ", "started = " + unknown + "; "}, place, "nobody"},
+			"syntax":            {[]string{s.line, ")("}, s.entry, s.syntax},
+			"a name not there":  {[]string{s.line, s.unknown}, place, "nobody"},
 			"an import of none": {[]string{"helper", "nobody"}, "", "nobody"},
 			"an action missing": {[]string{"crash", "crush"}, "$.actions.crash", "did you mean crush?"},
-			"a host call":       {[]string{"started = [", map[string]string{"plugin.py": "started = [__import__('_riposte').call('kv.get', '{}'), ", "plugin.js": "started = [__riposte.call('kv.get', '{}'), "}[s.entry]}, "", "it calls kv.get while it is initialised"},
-			"no end":            {[]string{map[string]string{"plugin.py": "calls = []", "plugin.js": "let calls = 0;"}[s.entry], map[string]string{"plugin.py": "while True: pass", "plugin.js": "for (;;);"}[s.entry]}, "", "used up its instructions"},
+			"a host call":       {[]string{s.line, s.hostCall}, "", "it calls kv.get while it is initialised"},
+			"no end":            {[]string{s.line, s.loop}, "", "used up its instructions"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				err := h.Install(t.Context(), open(t, s.pack(t, test.replace...)))
@@ -257,7 +281,7 @@ func BenchmarkScripts(b *testing.B) {
 		_, _ = w.Write([]byte(`{"ok":true,"list":[1,2,3]}`))
 	}))
 	defer server.Close()
-	for name, wanted := range map[string]time.Duration{"js": 2 * time.Millisecond, "python": 5 * time.Millisecond} {
+	for name, wanted := range map[string]time.Duration{"js": 2 * time.Millisecond, "lua": 2 * time.Millisecond, "python": 5 * time.Millisecond} {
 		b.Run(name, func(b *testing.B) {
 			h := newHost(b, host.Options{})
 			log := &tape.Memory{}

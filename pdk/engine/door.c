@@ -55,6 +55,11 @@ char *door_input(size_t *size) { return take(block_input(), size); }
 
 void door_output(const char *output, size_t size) { block_output(block_write(output, (uint32_t)size), size); }
 
+void door_exhausted(void) {
+  static const char output[] = "{\"fault\":{\"kind\":\"limit\",\"message\":\"the plugin ran out of memory or stack\"}}";
+  door_output(output, sizeof output - 1);
+}
+
 enum door_state door_call(const char *fn, const char *request, size_t size, char **reply, size_t *reply_size) {
   for (size_t i = 0; i < sizeof doors / sizeof *doors; i++) {
     if (strcmp(doors[i].name, fn) != 0) continue;

@@ -18,6 +18,9 @@ char *door_input(size_t *size);
 // door_output gives the host the output of this call.
 void door_output(const char *output, size_t size);
 
+// door_exhausted gives it a fault of kind limit, for when there is no memory or no stack left to write an output.
+void door_exhausted(void);
+
 // What door_call came to.
 enum door_state { DOOR_OK, DOOR_UNKNOWN, DOOR_MEMORY };
 

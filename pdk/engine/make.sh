@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the engines that scripts run in: CPython and QuickJS as WebAssembly modules that know nothing but the doors of the host (door.h).
+# Builds the engines that scripts run in: CPython, QuickJS and Lua as WebAssembly modules that know nothing but the doors of the host (door.h).
 #
-#   pdk/engine/make.sh [--install] [--check] [--pin] [python] [js]
+#   pdk/engine/make.sh [--install] [--check] [--pin] [python] [js] [lua]
 #
 # Engines lie in riposte/engines in the user's cache folder (or in RIPOSTE_ENGINES): sha256-HEX.wasm, and for each runtime a file, such as
 # python@3.11, that holds the digest of its newest engine. The same sources and compilers give the same bytes; --check builds each twice, in
@@ -36,10 +36,11 @@ need() {
   apt-get -o DPkg::Lock::Timeout=600 install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# fetch PACKAGE SUITE FILE SHA256: gets the source of a package of Debian's, from where this machine gets its packages. The system's own lists
-# stay as they are.
+# fetch PACKAGE SUITE FILE SHA256: gets a file of the source of a package of Debian's, from where this machine gets its packages. The system's own
+# lists stay as they are.
 fetch() {
-  local package=$1 suite=$2 file=$3 sum=$4 apt site
+  local package=$1 suite=$2 file=$3 sum=$4 part=--tar-only apt site
+  case $file in *.debian.tar.*) part=--diff-only ;; esac
   if ! echo "$sum  $out/sources/$file" | sha256sum --check --status 2>/dev/null; then
     need apt-get:apt
     apt=$(mktemp -d)
@@ -49,7 +50,7 @@ fetch() {
     echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $site $suite main" >"$apt/sources.list"
     (cd "$apt" && options=(-qq -o Dir::State::lists="$apt/lists" -o Dir::Cache="$apt" -o Dir::Etc::sourcelist="$apt/sources.list"
       -o Dir::Etc::sourceparts=- -o APT::Sandbox::User=root -o Acquire::Retries=3) &&
-      apt-get "${options[@]}" update && apt-get "${options[@]}" source --download-only --tar-only "$package" >/dev/null) || die "engines: $package of $suite cannot be fetched"
+      apt-get "${options[@]}" update && apt-get "${options[@]}" source --download-only $part "$package" >/dev/null) || die "engines: $package of $suite cannot be fetched"
     echo "$sum  $apt/$file" | sha256sum --check --quiet || die "engines: $file is not the one that was chosen: its SHA-256 is not $sum"
     mv "$apt/$file" "$out/sources/$file"
     rm -rf "$apt"
@@ -64,8 +65,14 @@ compile() (
   cd "$work"
   mkdir source
   tar -xf "$out/sources/$file" -C source --strip-components=1
+  if [ -n "$patches" ]; then
+    tar -xf "$out/sources/$patches" debian/patches
+    grep -v '^#' debian/patches/series | while read -r patch; do
+      patch -d source -p1 -F0 <"debian/patches/$patch" >>log || die "engines: $patch does not fit: $(tail -n 1 log)"
+    done
+  fi
   cc=(clang-19 --target=wasm32-wasi -O2 -g0 -w "-ffile-prefix-map=$work=." "-ffile-prefix-map=$pdk=." "-I$here")
-  if ! build >log 2>&1; then
+  if ! build >>log 2>&1; then
     tail -n 40 log >&2
     die "engines: $runtime cannot be built"
   fi
@@ -84,7 +91,7 @@ compile() (
 inputs() (
   . "$pdk/$1/engine/engine.sh"
   {
-    echo "$sum"
+    echo "$sum $patches_sum"
     clang-19 --version
     dpkg-query -W wasi-libc libclang-rt-19-dev-wasm32 lld-19 2>/dev/null || true
     cd "$pdk" && find engine "$1/engine" -type f ! -name digests -print0 | sort -z | xargs -0 sha256sum
@@ -110,7 +117,7 @@ repin() {
 }
 
 make_engine() {
-  local name=$1 runtime package suite file sum stack bill part digest now
+  local name=$1 runtime package suite file sum patches='' patches_sum='' stack bill part digest now
   . "$pdk/$name/engine/engine.sh"
   need "${tools[@]}" "${more[@]}"
   mkdir -p "$out"
@@ -121,6 +128,7 @@ make_engine() {
     return
   fi
   fetch "$package" "$suite" "$file" "$sum"
+  [ -z "$patches" ] || fetch "$package" "$suite" "$patches" "$patches_sum"
   part=$(mktemp -d "$out/.part-XXXXXX")
   trap "rm -rf '$part'" EXIT
   compile "$name" "$part/one"
@@ -147,9 +155,9 @@ for argument in "$@"; do
   --install) install=yes ;;
   --check) check=yes ;;
   --pin) check=yes pin=yes ;;
-  python | js) names+=("$argument") ;;
-  *) die "usage: $0 [--install] [--check] [--pin] [python] [js]" ;;
+  python | js | lua) names+=("$argument") ;;
+  *) die "usage: $0 [--install] [--check] [--pin] [python] [js] [lua]" ;;
   esac
 done
-((${#names[@]})) || names=(js python)
+((${#names[@]})) || names=(js lua python)
 for name in "${names[@]}"; do make_engine "$name"; done

@@ -27,17 +27,26 @@ func javascript() Language {
 		Kit: map[string]string{"js/riposte.js": "../riposte.js", "js/riposte.d.ts": "../riposte.d.ts"}}, ".js", ".mjs")
 }
 
-// scriptLanguage completes a language whose programs are files with these endings, for an engine. The kit is one of them: it lies beside the
-// others, where the native interpreter finds it too.
+func lua() Language {
+	return scriptLanguage("lua@5.4", Language{Name: "lua", Title: "Lua",
+		Kit: map[string]string{"lua/riposte.lua": "../riposte.lua", "lua/riposte/codec.lua": "../riposte/codec.lua"}}, ".lua")
+}
+
+// scriptLanguage completes a language whose programs are files with these endings, for an engine. The kit lies beside them, where the native
+// interpreter finds it too; a folder without it gets that of this program.
 func scriptLanguage(runtime string, l Language, endings ...string) Language {
 	l.Template = l.Name + "/template"
 	l.Extra = []string{"runtime: " + runtime, "entry: plugin" + endings[0]}
 	l.Ready = func() error { _, err := newestEngine(runtime); return err }
+	var kit []string // that goes into the package
 	for from := range l.Kit {
 		l.Sources = append(l.Sources, "pdk/"+from)
+		if slices.Contains(endings, path.Ext(from)) {
+			kit = append(kit, strings.TrimPrefix(from, l.Name+"/"))
+		}
 	}
 	slices.Sort(l.Sources)
-	kit := "riposte" + endings[0]
+	slices.Sort(kit)
 	l.Compile = func(_ context.Context, p *Project) (*Made, error) {
 		if p.Manifest.Runtime == "" {
 			return nil, &abi.Fault{Kind: abi.Invalid, Message: "runtime and entry are missing", Where: filepath.Join(p.Dir, ManifestFile),
@@ -61,8 +70,11 @@ func scriptLanguage(runtime string, l Language, endings ...string) Language {
 			}
 			return nil, fault
 		}
-		if made.Assets[kit] == nil {
-			if made.Assets[kit], err = kits.Files.ReadFile(l.Name + "/" + kit); err != nil {
+		for _, name := range kit {
+			if made.Assets[name] != nil {
+				continue
+			}
+			if made.Assets[name], err = kits.Files.ReadFile(l.Name + "/" + name); err != nil {
 				return nil, err
 			}
 		}
@@ -74,7 +86,10 @@ func scriptLanguage(runtime string, l Language, endings ...string) Language {
 		if err != nil {
 			return nil, err
 		}
-		made.Parts = []bundle.Component{engine, bundle.FileComponent(kit, made.Assets[kit])}
+		made.Parts = []bundle.Component{engine}
+		for _, name := range kit {
+			made.Parts = append(made.Parts, bundle.FileComponent(name, made.Assets[name]))
+		}
 		return made, nil
 	}
 	return l

@@ -48,7 +48,7 @@ func write(t *testing.T, file, text string) {
 
 // TestUnitTestsOfTheScriptTemplates runs them natively, where the kits stand in for the host.
 func TestUnitTestsOfTheScriptTemplates(t *testing.T) {
-	for lang, command := range map[string][]string{"python": {"python3", "-m", "unittest"}, "js": {"node", "--test"}} {
+	for lang, command := range map[string][]string{"python": {"python3", "-m", "unittest"}, "js": {"node", "--test"}, "lua": {"lua5.4", "plugin_test.lua"}} {
 		t.Run(lang, func(t *testing.T) {
 			if _, err := exec.LookPath(command[0]); err != nil {
 				t.Skip("NOT TESTED: ", err)
@@ -94,6 +94,10 @@ func TestMistakesInScriptsAreFoundByTheBuild(t *testing.T) {
 		{"python", "plugin.py", "import riposte\nimport requests\n", "plugin.py:2", "No module named 'requests'"},
 		{"python", "plugin.py", "x = 1\n", "plugin.py", "import riposte"},
 		{"python", "plugin.py", "from riposte import action\n@action\ndef lookup(call, p): pass\n", "$.actions.look-up", "did you mean lookup?"},
+		{"lua", "plugin.lua", "require 'riposte'\nlocal = 1\n", "plugin.lua:2", "<name> expected"},
+		{"lua", "plugin.lua", "require 'nothing'\n", "plugin.lua:1", "there is no module nothing"},
+		{"lua", "plugin.lua", "local x = 1\n", "plugin.lua", "import the kit"},
+		{"lua", "plugin.lua", "require 'riposte'.action('lookup', print)\n", "$.actions.look-up", "did you mean lookup?"},
 		{"js", "plugin.js", "import './riposte.js';\nlet = ;\n", "plugin.js:2:", "SyntaxError"},
 		{"js", "plugin.js", "import './nothing.js';\n", "", "there is no file nothing.js"},
 		{"js", "plugin.js", "let x;\n", "plugin.js", "import the kit"},

@@ -145,8 +145,8 @@ RP_ACTION("get-json", get_json)
 static rp_value *post_json(rp_call *call, const rp_value *p)
 {
 	rp_value *posted = rp_object(call), *out = rp_object(call);
-	rp_set_text(call, posted, "text", rp_text(call, p, "text"));
 	rp_set(call, posted, "list", rp_array(call, p, "list"));
+	rp_set_text(call, posted, "text", rp_text(call, p, "text"));
 	const rp_value *got = rp_json(call, rp_post_json(call, "api", rp_format(call, "%s/mirror", base(call)), posted));
 	for (const rp_value *m = rp_first(got); m; m = rp_next(m))
 		rp_set(call, out, rp_name(m), m);
@@ -204,8 +204,8 @@ static rp_value *keep(rp_call *call, const rp_value *p)
 	const char *key = rp_text(call, p, "key");
 	const rp_value *from = rp_member_object(call, p, "value");
 	rp_value *note = rp_object(call), *out = rp_object(call);
-	rp_set_text(call, note, "name", rp_text(call, from, "name"));
 	rp_set_integer(call, note, "count", rp_integer(call, from, "count"));
+	rp_set_text(call, note, "name", rp_text(call, from, "name"));
 	rp_set(call, note, "tags", rp_array(call, from, "tags"));
 	rp_set_bool(call, out, "before", rp_kv_get(call, key) != NULL);
 	rp_kv_put(call, key, note, rp_integer(call, p, "ttl_s"));

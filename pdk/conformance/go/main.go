@@ -176,8 +176,8 @@ func getJSON(c *pdk.Call, p path) (found person, err error) {
 }
 
 type posted struct {
-	Text string   `json:"text"`
 	List []string `json:"list"`
+	Text string   `json:"text"`
 }
 
 //go:wasmexport post-json
@@ -258,8 +258,8 @@ func exportSend() int32 {
 }
 
 type note struct {
-	Name  string   `json:"name"`
 	Count int      `json:"count"`
+	Name  string   `json:"name"`
 	Tags  []string `json:"tags"`
 }
 

@@ -57,7 +57,7 @@ action("fetch", (call, p) => {
 });
 
 action("get-json", (call, { path }) => call.http("api").get(call.settings.url + path).json({ name: "string", age: "integer" }));
-action("post-json", (call, { text, list }) => call.http("api").post(`${call.settings.url}/mirror`, { json: { text, list } }).json());
+action("post-json", (call, { text, list }) => call.http("api").post(`${call.settings.url}/mirror`, { json: { list, text } }).json());
 action("post-form", (call, { fields }) =>
   call.http("api").post(`${call.settings.url}/mirror`, { body: fields, headers: { "content-type": "application/x-www-form-urlencoded" } }).json());
 
@@ -77,7 +77,7 @@ action("send", (call, p) => call.mail("relay").send(p));
 
 action("keep", (call, { key, value: { name, count, tags }, ttl_s: ttl }) => {
   const before = call.kv.get(key) !== undefined;
-  call.kv.put(key, { name, count, tags }, { ttl });
+  call.kv.put(key, { count, name, tags }, { ttl });
   const found = call.kv.get(key);
   call.kv.delete(key);
   return { before, value: found, after: call.kv.get(key) !== undefined };

@@ -111,7 +111,7 @@ def get_json(call: Call, p: dict) -> Person:
 
 @action
 def post_json(call: Call, p: dict) -> dict:
-    return call.http("api").post(call.settings["url"] + "/mirror", json={"text": p["text"], "list": p["list"]}).json()
+    return call.http("api").post(call.settings["url"] + "/mirror", json={"list": p["list"], "text": p["text"]}).json()
 
 
 @action
@@ -146,7 +146,7 @@ def send(call: Call, p: dict) -> str:
 def keep(call: Call, p: dict) -> dict:
     missing = object()
     before = call.kv.get(p["key"], missing) is not missing
-    call.kv.put(p["key"], {name: p["value"][name] for name in ("name", "count", "tags")}, p["ttl_s"])
+    call.kv.put(p["key"], {name: p["value"][name] for name in ("count", "name", "tags")}, p["ttl_s"])
     value = call.kv.get(p["key"])
     call.kv.delete(p["key"])
     return {"before": before, "value": value, "after": call.kv.get(p["key"], missing) is not missing}

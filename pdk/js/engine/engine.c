@@ -275,10 +275,9 @@ static const JSCFunctionListEntry functions[] = {
 
 // give leaves the output; a fault of ours where there is none, as when the memory is used up.
 static int give(JSValue result) {
-  static const char none[] = "{\"fault\":{\"kind\":\"limit\",\"message\":\"the plugin ran out of memory or stack\"}}";
   size_t size = 0;
   const char *text = JS_IsException(result) ? NULL : JS_ToCStringLen(context, &size, result);
-  if (text == NULL) door_output(none, sizeof none - 1);
+  if (text == NULL) door_exhausted();
   else door_output(text, size);
   JS_FreeCString(context, text);
   JS_FreeValue(context, result);

@@ -69,10 +69,9 @@ done:
 
 // give leaves the output; a fault of ours where there is none, as when the memory is used up.
 static int give(PyObject *result) {
-  static const char none[] = "{\"fault\":{\"kind\":\"limit\",\"message\":\"the plugin ran out of memory or stack\"}}";
   Py_ssize_t size;
   const char *text = result ? PyUnicode_AsUTF8AndSize(result, &size) : NULL;
-  if (text == NULL) door_output(none, sizeof none - 1);
+  if (text == NULL) door_exhausted();
   else door_output(text, size);
   PyErr_Clear();
   Py_XDECREF(result);

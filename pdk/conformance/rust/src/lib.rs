@@ -142,8 +142,8 @@ fn get_json(call: &Call, p: Path) -> Result<Person> {
 
 #[derive(Serialize, Deserialize)]
 struct Posted {
-    text: String,
     list: Vec<String>,
+    text: String,
 }
 
 action!("post-json", post_json);
@@ -213,8 +213,8 @@ fn send(call: &Call, p: Mail) -> Result<String> {
 
 #[derive(Serialize, Deserialize)]
 struct Note {
-    name: String,
     count: i64,
+    name: String,
     tags: Vec<String>,
 }
 

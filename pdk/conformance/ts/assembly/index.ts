@@ -96,7 +96,7 @@ export function get_json(): i32 {
 
 export function post_json(): i32 {
   return run((call: Call, p: Value): Value => {
-    const posted = Value.object().setText("text", p.text("text")).set("list", p.member("list")!);
+    const posted = Value.object().set("list", p.member("list")!).setText("text", p.text("text"));
     return call.http("api").postJSON(base(call) + "/mirror", posted).json();
   });
 }
@@ -145,7 +145,7 @@ export function send(): i32 {
 export function keep(): i32 {
   return run((call: Call, p: Value): Value => {
     const key = p.text("key"), from = p.object("value");
-    const note = Value.object().setText("name", from.text("name")).setInteger("count", from.integer("count")).set("tags", from.member("tags")!);
+    const note = Value.object().setInteger("count", from.integer("count")).setText("name", from.text("name")).set("tags", from.member("tags")!);
     const before = call.kvGet(key) != null;
     call.kvPut(key, note, p.integer("ttl_s"));
     const value = call.kvGet(key);
