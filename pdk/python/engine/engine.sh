@@ -1,10 +1,13 @@
-# How make.sh builds the Python engine: CPython 3.11 (PSF licence), which Debian has in its release 12. It is built by a Python 3.11.
+# How make.sh builds the Python engine: CPython 3.11 (PSF licence), as Debian has it in its release 12, with the corrections of its security team.
+# It is built by a Python 3.11.
 runtime=python@3.11
 package=python3.11 suite=bookworm file=python3.11_3.11.2.orig.tar.gz
 sum=2411c74bda5bbcfcddaf4531f66d1adc73f247f529aee981b029513aefdbf849
+patches=python3.11_3.11.2-6+deb12u8.debian.tar.xz
+patches_sum=ece2d63c70ac0b7a401fbe6b51b0103be997c294a01a3865549be1862794ba97
 stack=2097152
-bill='{"type":"platform","name":"CPython","version":"3.11.2","licenses":[{"expression":"Python-2.0.1"}],"purl":"pkg:github/python/cpython@v3.11.2"}'
-more=(/usr/bin/python3.11:python3.11 pkg-config:pkg-config)
+bill='{"type":"platform","name":"CPython","version":"3.11.2-6+deb12u8","licenses":[{"expression":"Python-2.0.1"}],"purl":"pkg:deb/debian/python3.11@3.11.2-6%2Bdeb12u8?arch=source"}'
+more=(patch:patch /usr/bin/python3.11:python3.11 pkg-config:pkg-config)
 parts=(library.o libpython3.11.a Modules/_decimal/libmpdec/libmpdec.a Modules/expat/libexpat.a
   -lwasi-emulated-signal -lwasi-emulated-getpid -lwasi-emulated-process-clocks)
 
