@@ -81,3 +81,24 @@ func TestScriptsThatDoNotFit(t *testing.T) {
 		}
 	}
 }
+
+// TestEngineNeeds: an engine may be anybody's, so it is checked for what it begins with as a plugin is.
+func TestEngineNeeds(t *testing.T) {
+	if got, err := EngineNeeds(small); err != nil || got.Pages == 0 {
+		t.Errorf("a sound module needs %+v, %v", got, err)
+	}
+	for name, test := range map[string]struct {
+		engine []byte
+		want   string
+	}{
+		"no module":      {[]byte("an engine"), "not a WebAssembly module"},
+		"a component":    {[]byte("\x00asm\x0d\x00\x01\x00"), "component"},
+		"a large memory": {append(Blank(), 5, 5, 1, 0, 0x80, 0x80, 0x02), "begins with 32768 pages"},
+		"a shared one":   {append(Blank(), 5, 4, 1, 3, 1, 1), "shared memory"},
+		"a large table":  {append(Blank(), 4, 7, 1, 0x70, 0, 0x80, 0x80, 0x80, 0x01), "elements"},
+	} {
+		if got, err := EngineNeeds(test.engine); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: needs %+v, %v; want %q", name, got, err, test.want)
+		}
+	}
+}
