@@ -42,7 +42,11 @@ func ReadFile(name string) ([]Entry, error) {
 		return nil, fmt.Errorf("tape: %w", err)
 	}
 	defer func() { _ = f.Close() }()
-	return Parse(f, readBlob(filepath.Join(filepath.Dir(name), "blobs")))
+	entries, err := Parse(f, readBlob(filepath.Join(filepath.Dir(name), "blobs")))
+	if err != nil {
+		return entries, fmt.Errorf("%s: %w", name, err)
+	}
+	return entries, nil
 }
 
 func (t *File) resume() error {

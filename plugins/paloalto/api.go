@@ -32,6 +32,9 @@ type response struct {
 	} `xml:"result"`
 }
 
+// What encoding/xml works out of the types is there when a call begins.
+var _ = xml.Unmarshal([]byte("<response/>"), new(response))
+
 type line struct {
 	Text         string   `xml:",chardata"`
 	Registered   []remark `xml:"uid-response>payload>register>entry"`

@@ -283,10 +283,13 @@ func Name(code string) string {
 
 // Code gives the code of a name, empty for an unknown one. Case does not count.
 func Code(name string) string {
-	name = strings.TrimPrefix(strings.ToLower(strings.TrimSpace(name)), "the ")
-	for line := range strings.Lines(list) {
-		if code, known, ok := strings.Cut(strings.TrimSpace(line), " "); ok && strings.ToLower(known) == name {
-			return code
+	const the, code = "the ", "NL "
+	if name = strings.TrimSpace(name); len(name) > len(the) && strings.EqualFold(name[:len(the)], the) {
+		name = name[len(the):]
+	}
+	for line := range strings.SplitSeq(list, "\n") {
+		if len(line) == len(code)+len(name) && strings.EqualFold(line[len(code):], name) {
+			return line[:2]
 		}
 	}
 	return ""
