@@ -21,7 +21,7 @@ import (
 var partsOf = map[string]string{
 	"go":     `"purl":"pkg:golang/corp.test|"name":"acme-list"`,
 	"rust":   `"name":"riposte-pdk","version":"0.1.0"}.*"name":"serde","version":"1[0-9.]+","purl":"pkg:cargo/serde@1`,
-	"python": `"type":"platform","name":"CPython","version":"3.11.2","hashes":.*"name":"riposte.py","hashes":\[{"alg":"SHA-256"`,
+	"python": `"type":"platform","name":"CPython","version":"3\.11\.2-6\+deb12u[0-9]+","hashes":.*"name":"riposte.py","hashes":\[{"alg":"SHA-256"`,
 	"js":     `"type":"platform","name":"QuickJS","version":"2025-04-26","hashes":.*"name":"riposte.js","hashes":\[{"alg":"SHA-256"`,
 }
 
