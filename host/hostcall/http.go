@@ -266,7 +266,7 @@ func (p *pieces) read(r io.Reader, most, announced int64) ([]byte, error) {
 			more, err = r.Read(part[n:])
 			n += more
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = nil
 		} else if most -= int64(n); err == nil && most > 0 {
 			size = min(2*size, largestPiece)

@@ -49,7 +49,7 @@ type sample struct {
 	At       time.Time  `json:"at"`
 	Until    *time.Time `json:"until"`
 	Hidden   string     `json:"-"`
-	Dash     string     `json:"-,"`
+	Dash     string     `json:"-,"` //nolint:staticcheck // the name is meant
 	Children []*sample  `json:"children,omitempty"`
 	own      string
 }
