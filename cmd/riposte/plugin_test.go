@@ -153,20 +153,39 @@ func flip(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(name, content, 0o644))
 }
 
-// TestPagesForAuthors runs the commands of pages, one block after the other, each page in an empty folder.
+// TestPagesForAuthors runs the commands of pages, one block after the other, each page in an empty folder. That from an empty folder to a running
+// action is run for every language whose tools are here; what it says of plugins without a kit is in Go.
 func TestPagesForAuthors(t *testing.T) {
-	for page, leadsTo := range map[string][]string{
-		"plugins.md":         {"3 passed", "hello@0.1.0 is installed", "content is sound", "signed by me", `"reason": "scans ports"`},
-		"testing-plugins.md": {"3 passed", "18 passed", "6 passed"},
-	} {
-		t.Run(page, func(t *testing.T) {
-			out := runPage(t, page)
+	page := func(name, file string, edit *strings.Replacer, leadsTo ...string) {
+		t.Run(name, func(t *testing.T) {
+			out := runPage(t, file, edit)
 			for _, want := range leadsTo {
 				if !strings.Contains(out, want) {
 					t.Errorf("the page does not lead to %q:\n%s", want, out)
 				}
 			}
 		})
+	}
+	page("testing-plugins.md", "testing-plugins.md", strings.NewReplacer(), "3 passed", "18 passed", "6 passed")
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "plugins.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, bare, found := strings.Cut(string(text), "\n## Without a kit\n")
+	bare, _, end := strings.Cut(bare, "\n## ")
+	if !found || !end {
+		t.Fatal("docs/plugins.md does not tell of plugins without a kit any more")
+	}
+	for _, l := range author.Languages() {
+		name, edit := "plugins.md/"+l.Name, []string{"--lang go", "--lang " + l.Name}
+		if l.Name != "go" {
+			edit = append(edit, bare, "")
+		}
+		if err := l.Missing(); err != nil {
+			t.Run(name, func(t *testing.T) { t.Skip("NOT TESTED: ", err) })
+			continue
+		}
+		page(name, "plugins.md", strings.NewReplacer(edit...), "3 passed", "hello@0.1.0 is installed", "content is sound", "signed by me", `"reason": "scans ports"`)
 	}
 }
 
@@ -181,14 +200,14 @@ func TestPagesOfLanguages(t *testing.T) {
 			if err := l.Missing(); err != nil {
 				t.Skip("NOT TESTED: ", err)
 			}
-			if out := runPage(t, page); !strings.Contains(out, "acme-list.wasm: acme-list@0.1.0") || !strings.Contains(out, "3 passed") {
+			if out := runPage(t, page, strings.NewReplacer("npm install\n", "")); !strings.Contains(out, "acme-list.wasm: acme-list@0.1.0") || !strings.Contains(out, "3 passed") {
 				t.Errorf("the page does not lead to a plugin that passes its cases:\n%s", out)
 			}
 		})
 	}
 }
 
-func runPage(t *testing.T, name string) (out string) {
+func runPage(t *testing.T, name string, edit *strings.Replacer) (out string) {
 	shell, err := exec.LookPath("bash")
 	if err != nil {
 		t.Skip("NOT TESTED: bash is not installed")
@@ -199,7 +218,7 @@ func runPage(t *testing.T, name string) (out string) {
 	}
 	script := strings.Builder{}
 	script.WriteString("trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n") // what the page starts and leaves
-	for _, block := range strings.Split(string(page), "```sh\n")[1:] {
+	for _, block := range strings.Split(edit.Replace(string(page)), "```sh\n")[1:] {
 		commands, _, closed := strings.Cut(block, "```")
 		if !closed {
 			t.Fatalf("a block of docs/%s has no end", name)
@@ -210,7 +229,7 @@ func runPage(t *testing.T, name string) (out string) {
 	port, other := freePort(t), freePort(t)
 	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
-	cmd := exec.CommandContext(ctx, shell, "-eu", "-o", "pipefail", "-c", strings.NewReplacer("8080", port, "8081", other, "npm install\n", "").Replace(script.String()))
+	cmd := exec.CommandContext(ctx, shell, "-eu", "-o", "pipefail", "-c", strings.NewReplacer("8080", port, "8081", other).Replace(script.String()))
 	cmd.Dir = t.TempDir()
 	cmd.Env = append(os.Environ(), "RIPOSTE_SERVER=http://127.0.0.1:"+port, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 	said, err := cmd.CombinedOutput()
