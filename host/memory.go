@@ -107,7 +107,7 @@ func (m *limitedMemory) held() int {
 // restore puts the content of the image back, with zeros behind it if the memory has grown. It cannot be undone that the memory was copied, and
 // so is not the mapping any more.
 func (m *limitedMemory) restore(im *image) bool {
-	if m.pages != nil {
+	if m.pages != nil && len(m.buffer) > 0 {
 		return m.mapped() && m.pages.restore(len(m.buffer)) == nil
 	}
 	clear(m.buffer[len(im.memory):])
