@@ -45,7 +45,7 @@ const (
 	entryOverhead = 64       // bytes charged for a key in a transaction, beyond key and value
 	maxKey        = 8 << 10  // bytes of a key
 	maxValue      = 64 << 20 // bytes of a value
-	layoutVersion = 1        // of the key space; another one is refused by Open
+	layoutVersion = 2        // of the keys and values of the server; another one is refused by Open
 )
 
 // Options configure Open. The zero value is right for a server.
