@@ -253,11 +253,14 @@ func (f *inspection) table(w *tabwriter.Writer) {
 	}
 	if json.Unmarshal(f.SBOM, &bill) == nil {
 		for _, part := range bill.Components {
-			is := part.Version
+			is, how := part.Version, "made of"
+			if part.Scope == bundle.Excluded {
+				how = "made with"
+			}
 			if is == "" && len(part.Hashes) > 0 {
 				is = strings.ToLower(part.Hashes[0].Algorithm) + " " + part.Hashes[0].Content
 			}
-			fmt.Fprintf(w, "made of\t%s %s\n", part.Name, is)
+			fmt.Fprintf(w, "%s\t%s %s\n", how, part.Name, is)
 		}
 	}
 	for _, line := range f.Asks {

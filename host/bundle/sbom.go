@@ -46,14 +46,18 @@ type cycloneMeta struct {
 
 // Component is a part that a plugin is made of, as CycloneDX 1.6 says it.
 type Component struct {
-	Type       string     `json:"type"` // library; platform for what a script runs in
+	Type       string     `json:"type"` // library; file for a source; platform for what a script runs in; application for a compiler
 	Name       string     `json:"name"`
 	Version    string     `json:"version,omitempty"`
+	Scope      string     `json:"scope,omitempty"` // Excluded, or empty for what is in the plugin
 	Hashes     []Hash     `json:"hashes,omitempty"`
 	Licenses   []License  `json:"licenses,omitempty"`
 	PURL       string     `json:"purl,omitempty"` // https://github.com/package-url/purl-spec
 	Properties []Property `json:"properties,omitempty"`
 }
+
+// Excluded is the scope of what helped to make a plugin and is not in it, such as a compiler.
+const Excluded = "excluded"
 
 // Hash is a digest of a component's bytes, in hexadecimal digits.
 type Hash struct {

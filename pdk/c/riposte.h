@@ -27,6 +27,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Of the kit; bills of materials name it. */
+#define RIPOSTE_VERSION "0.1.0"
+
 /* The kinds of faults. */
 #define RP_INVALID "invalid"           /* the input breaks a schema or a rule; repeating it is useless */
 #define RP_REFUSED "refused"           /* a right, a guard or a policy forbids it */

@@ -69,6 +69,9 @@ func compileAssemblyScript(ctx context.Context, p *Project) (*Made, error) {
 	if err != nil {
 		return nil, err
 	}
-	module, err := ReadBounded(out, bundle.MaxBytes)
-	return &Made{Module: module}, err
+	made := &Made{}
+	if made.Module, err = ReadBounded(out, bundle.MaxBytes); err == nil && !p.Bare {
+		made.Parts, err = ascParts(asc, dir, kit)
+	}
+	return made, err
 }

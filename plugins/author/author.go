@@ -110,6 +110,8 @@ type Project struct {
 	Quick bool
 	// Kept is a folder for what the next build of this plugin can use again; empty: there is none.
 	Kept string
+	// Bare says that there will be no bill of materials.
+	Bare bool
 	// Say tells the author what is going on; it is for what takes long.
 	Say func(what string)
 }
@@ -200,7 +202,7 @@ func (l Language) Make(ctx context.Context, dir string, head *abi.Manifest, o Op
 	if o.Say == nil {
 		o.Say = func(string) {}
 	}
-	return l.Compile(ctx, &Project{Dir: dir, Manifest: *head, Scratch: scratch, Quick: o.Quick, Kept: o.Kept, Say: o.Say})
+	return l.Compile(ctx, &Project{Dir: dir, Manifest: *head, Scratch: scratch, Quick: o.Quick, Kept: o.Kept, Bare: o.Bare, Say: o.Say})
 }
 
 // Pack packs a module that was compiled by other means, with the manifest in a file, and checks the package. Parts of it that are missing are

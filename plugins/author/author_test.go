@@ -22,6 +22,9 @@ var partsOf = map[string]string{
 	"go":     `"purl":"pkg:golang/corp.test|"name":"acme-list"`,
 	"rust":   `"name":"riposte-pdk","version":"0.1.0"}.*"name":"serde","version":"1[0-9.]+","purl":"pkg:cargo/serde@1`,
 	"python": `"type":"platform","name":"CPython","version":"3\.11\.2-6\+deb12u[0-9]+","hashes":.*"name":"riposte.py","hashes":\[{"alg":"SHA-256"`,
+	"lua":    `"type":"platform","name":"Lua","version":"5\.4\.[0-9]+[^"]*","hashes":.*"name":"riposte.lua","hashes":\[{"alg":"SHA-256"`,
+	"c":      `"type":"file","name":"main.c","hashes":\[{"alg":"SHA-256",.*"name":"riposte-pdk","version":"0.1.0"}.*"name":"riposte-pdk/c/json.c".*"name":"libc.a","hashes":.*"name":"clang","version":"[0-9.]+[^"]*","scope":"excluded"`,
+	"ts":     `"type":"file","name":"assembly/index.ts","hashes":.*"name":"riposte-pdk","version":"0.1.0"}.*"name":"riposte-pdk/assemblyscript/json.ts".*"name":"assemblyscript","version":"0.28.20","hashes":\[{"alg":"SHA-512","content":"[0-9a-f]{128}"}\],"purl":"pkg:npm/assemblyscript@0.28.20".*"name":"binaryen","version":"[^"]*","scope":"excluded","hashes":`,
 	"js":     `"type":"platform","name":"QuickJS","version":"2025-04-26","hashes":.*"name":"riposte.js","hashes":\[{"alg":"SHA-256"`,
 }
 

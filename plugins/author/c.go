@@ -88,9 +88,14 @@ func compileC(ctx context.Context, p *Project) (*Made, error) {
 	}
 	for _, clang := range clangs() {
 		module, err := p.clang(ctx, clang, dir, kit)
-		if err == nil || ctx.Err() != nil || makesModules(clang) {
-			return &Made{Module: module}, err
+		if err != nil && ctx.Err() == nil && !makesModules(clang) {
+			continue
 		}
+		made := &Made{Module: module}
+		if err == nil && !p.Bare {
+			made.Parts, err = p.clangParts(ctx, clang, dir, kit)
+		}
+		return made, err
 	}
 	return nil, noClang()
 }
