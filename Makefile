@@ -24,7 +24,7 @@ build: plugins ## build the plugins and bin/riposte
 plugins: ## build the plugins that changed, into plugins/dist
 	$(GO) run ./plugins/build
 
-toolchains: ## get the compilers for Rust, C and AssemblyScript that are missing here
+toolchains: ## get the compilers for Rust, C and AssemblyScript, and the Lua, that are missing here
 	pdk/toolchains.sh
 
 engines: ## build the engines that plugins in Python, JavaScript and Lua run in, if they changed

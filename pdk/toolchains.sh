@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Gets the compilers for plugins in Rust, C and AssemblyScript that this machine lacks; what is there is left alone. CI needs all of them, a
-# machine of a plugin's author only those of its language, and whoever has rustup or npm needs none of this.
+# Gets the compilers for plugins in Rust, C and AssemblyScript that this machine lacks, and the Lua that unit tests of plugins run in; what is
+# there is left alone. CI needs all of them, a machine of a plugin's author only those of its language, and whoever has rustup or npm needs none
+# of this.
 #
-#   pdk/toolchains.sh [rust] [c] [assemblyscript]
+#   pdk/toolchains.sh [rust] [c] [assemblyscript] [lua]
 #
 # Debian's packages are installed where this runs as root. The rest goes to riposte/toolchains in the user's cache folder, where the builders look.
 set -euo pipefail
@@ -66,10 +67,12 @@ assemblyscript() {
   into "$cache/assemblyscript-$(sed -n 's/.*"assemblyscript": "\([0-9.]*\)".*/\1/p' "$here/assemblyscript/toolchain/package.json")" asc_modules
 }
 
-(($#)) || set -- rust c assemblyscript
+lua() { command -v lua5.4 >/dev/null || packages lua5.4; }
+
+(($#)) || set -- rust c assemblyscript lua
 for language in "$@"; do
   case $language in
-  rust | c | assemblyscript) "$language" ;;
-  *) echo "usage: $0 [rust] [c] [assemblyscript]" >&2 && exit 2 ;;
+  rust | c | assemblyscript | lua) "$language" ;;
+  *) echo "usage: $0 [rust] [c] [assemblyscript] [lua]" >&2 && exit 2 ;;
   esac
 done
