@@ -26,7 +26,7 @@ type block struct {
 
 const (
 	firstOffset   = 4096
-	blockOverhead = 128 // charged for each block, so that many small ones are bounded too
+	blockOverhead = 1 << 10 // charged for each block, so that many small ones are bounded too
 )
 
 // alloc makes a block and gives its offset, or 0 if it has no length or the limit is passed.

@@ -73,7 +73,7 @@ func (d *device) take(line []byte) {
 	case len(d.answer) > 0:
 		d.guest.stop(abi.Trap, "the plugin wrote to /dev/riposte before it had read the answer to the line before")
 	}
-	m, err := readMessage(line)
+	m, err := d.readMessage(line)
 	switch {
 	case err != nil:
 		d.guest.stop(abi.Trap, "the plugin wrote a line to /dev/riposte that is neither a request nor a result: "+err.Error())
@@ -93,14 +93,9 @@ type message struct {
 	Fault    json.RawMessage `json:"fault"`
 }
 
-func readMessage(line []byte) (m message, err error) {
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&m); err != nil {
+func (d *device) readMessage(line []byte) (m message, err error) {
+	if err := d.guest.reader.Read(line, &m); err != nil {
 		return m, err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return m, errors.New("there is something after it")
 	}
 	switch {
 	case m.Function != "" && (m.Output != nil || m.Fault != nil):

@@ -15,6 +15,7 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/riposte-soar/riposte/host/meter"
+	"github.com/riposte-soar/riposte/host/strict"
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
@@ -24,7 +25,8 @@ type engine struct {
 	cache   wazero.CompilationCache
 	memory  int64
 	doors   []string // the modules that guests can import from
-	copies  bool     // instances have ordinary memory, as on systems that cannot map an image
+	reader  strict.Reader
+	copies  bool // instances have ordinary memory, as on systems that cannot map an image
 }
 
 func newEngine(o Options) (*engine, error) {

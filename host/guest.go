@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,12 +13,14 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/sys"
 
+	"github.com/riposte-soar/riposte/host/strict"
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
 // guest is the state of one invocation: what the host functions work on.
 type guest struct {
 	task
+	reader *strict.Reader  // of what it writes
 	ctx    context.Context // of the invocation, for what the engine calls without one
 	memory memoryStats
 	blocks blocks
@@ -43,8 +44,8 @@ type guest struct {
 	changedFiles bool
 }
 
-func newGuest(t task) *guest {
-	g := &guest{task: t, blocks: blocks{limit: t.limits.memory}, fuel: newFuel(t.limits.fuel), random: newRandom(t.seed), clock: clock{start: t.start, calls: t.calls}}
+func (e *engine) newGuest(t task) *guest {
+	g := &guest{task: t, reader: &e.reader, blocks: blocks{limit: t.limits.memory}, fuel: newFuel(t.limits.fuel), random: newRandom(t.seed), clock: clock{start: t.start, calls: t.calls}}
 	if t.bundle.Command() {
 		g.device = &device{guest: g}
 	} else {
@@ -58,7 +59,7 @@ type guestKey struct{}
 
 // run calls the action of a task in an instance.
 func (m *loadedModule) run(ctx context.Context, t task) ending {
-	g := newGuest(t)
+	g := m.engine.newGuest(t)
 	defer g.blocks.reset()
 	ctx = context.WithValue(ctx, guestKey{}, g)
 	g.ctx = ctx
@@ -128,12 +129,7 @@ func (g *guest) decode(code uint32) (json.RawMessage, *abi.Fault) {
 		return nil, abi.NewFault(abi.Trap, fmt.Sprintf("the action returned the code %d", int32(code))+g.errorText(), "")
 	}
 	var result abi.Result
-	d := json.NewDecoder(bytes.NewReader(g.output))
-	d.DisallowUnknownFields()
-	err := d.Decode(&result)
-	if err == nil && d.More() {
-		err = errors.New("there is something after it")
-	}
+	err := g.reader.Read(g.output, &result)
 	switch {
 	case err != nil:
 		return nil, abi.NewFault(abi.Trap, "the action gave something that is not a result: "+err.Error(), "a result is {\"output\": …} or {\"fault\": …}")

@@ -58,7 +58,7 @@ type step func(ctx context.Context, i *instance) error
 // makeImage runs steps in a new instance of code and keeps what memory and globals hold after that. The image is a function of code and steps.
 // A step that calls a host function, beyond those that move bytes, fails. They find the input where an action does.
 func (e *engine) makeImage(ctx context.Context, code wazero.CompiledModule, globals []string, b *bundle.Bundle, input []byte, steps ...step) (*image, error) {
-	g := newGuest(task{bundle: b, limits: limits{memory: e.memory, output: e.memory, fuel: initialFuel}, input: input, replay: true,
+	g := e.newGuest(task{bundle: b, limits: limits{memory: e.memory, output: e.memory, fuel: initialFuel}, input: input, replay: true,
 		start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
 	defer g.blocks.reset()
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, guestKey{}, g), initialTime)

@@ -143,7 +143,7 @@ type caller struct {
 
 // Call implements dispatcher. Without an answer there is nobody left to work for.
 func (c *caller) Call(_ context.Context, fn string, request []byte) []byte {
-	if no := hostcall.Oversized(request); no != nil {
+	if no := hostcall.Oversized(fn, request); no != nil {
 		return no
 	}
 	err := c.pipe.Send(worker.Frame{Kind: frameCall, Number: c.number, Head: []byte(fn), Body: request})

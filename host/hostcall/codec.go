@@ -3,24 +3,16 @@ package hostcall
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"unicode/utf8"
 
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
 // decode reads a request strictly.
-func decode(request []byte, into any) *abi.Fault {
-	d := json.NewDecoder(bytes.NewReader(request))
-	d.DisallowUnknownFields()
-	d.UseNumber()
-	if err := d.Decode(into); err != nil {
+func (s *Services) decode(request []byte, into any) *abi.Fault {
+	if err := s.requests.Read(request, into); err != nil {
 		return abi.NewFault(abi.Invalid, "the request cannot be read: "+err.Error(), "")
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return abi.NewFault(abi.Invalid, "the request has something behind its end", "")
 	}
 	return nil
 }

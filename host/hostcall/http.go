@@ -211,12 +211,12 @@ func (f *fetch) read(ctx context.Context, s *Session, right *capability.HTTP, re
 	if response.ContentLength > limit {
 		return nil, tooLarge()
 	}
-	body, err := s.o.Services.pieces.read(response.Body, limit+1, response.ContentLength)
-	switch n := int64(len(body)); {
-	case n > limit:
+	body, err := s.o.Services.pieces.read(response.Body, limit, response.ContentLength)
+	switch {
+	case errors.Is(err, errLong):
 		return nil, tooLarge()
 	case err != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded):
-		return nil, abi.NewFault(abi.Unavailable, fmt.Sprintf("%s broke off its answer (status %d) after %d bytes", where, response.StatusCode, n), "")
+		return nil, abi.NewFault(abi.Unavailable, fmt.Sprintf("%s broke off its answer (status %d) after %d bytes", where, response.StatusCode, len(body)), "")
 	case err != nil:
 		return nil, netFault(ctx, err, where)
 	}
@@ -250,9 +250,13 @@ func (p *pieces) put(all [][]byte) {
 	}
 }
 
-// read reads at most so many bytes. Room for what was announced, unless that is -1, is made at once, for more in pieces, so that an answer that is
-// too large takes no more than its limit.
+// errLong says that an answer is longer than it may be.
+var errLong = errors.New("longer than it may be")
+
+// read reads what comes, with errLong and without its bytes if those are more than most. Room for what was announced, unless that is -1, is made at
+// once, for more in pieces, so that an answer that is too large takes no more than its limit.
 func (p *pieces) read(r io.Reader, most, announced int64) ([]byte, error) {
+	most++                // to see that there is more
 	size := announced + 1 // to see the end too
 	if announced < 0 {
 		size = firstPiece
@@ -268,10 +272,16 @@ func (p *pieces) read(r io.Reader, most, announced int64) ([]byte, error) {
 		}
 		if errors.Is(err, io.EOF) {
 			err = nil
-		} else if most -= int64(n); err == nil && most > 0 {
+		}
+		most -= int64(n)
+		if err == nil && n == len(part) && most > 0 {
 			size = min(2*size, largestPiece)
 			full, part = append(full, part), p.get(min(size, most))
 			continue
+		}
+		if most == 0 {
+			p.put(append(full, part))
+			return nil, errLong
 		}
 		if len(full) == 0 {
 			return part[:n], err

@@ -20,6 +20,12 @@ const (
 	MaxEmissionText  = 8 << 10 // of each text of an emission
 )
 
+// How long the JSON of a request may be beside its texts, and how long a text can become in it.
+const (
+	besideTexts = 4 << 10
+	inJSON      = 6 // bytes for each
+)
+
 // Emission is something for the incident.
 type Emission struct {
 	Type string `json:"type"` // artifact, evidence or finding
@@ -76,7 +82,7 @@ func (s *Session) log(request []byte) *abi.Fault {
 		return abi.NewFault(abi.Limit, fmt.Sprintf("at most %d lines and %d bytes may be logged", MaxLogLines, MaxLogBytes), "")
 	}
 	var e abi.LogEntry
-	if fault := decode(s.redactor.Bytes(request), &e); fault != nil {
+	if fault := s.o.Services.decode(s.redactor.Bytes(request), &e); fault != nil {
 		return fault
 	}
 	if e.Level == "" {
@@ -93,15 +99,14 @@ func (s *Session) log(request []byte) *abi.Fault {
 func (s *Session) emit(kind string, request []byte) *abi.Fault {
 	o := &s.output
 	e := Emission{Type: kind}
-	const inJSON = 6 // bytes that a byte of a text takes at most
-	texts := 5*inJSON*MaxEmissionText + 4<<10
+	texts := 5*inJSON*MaxEmissionText + besideTexts
 	switch { // before anything is made of it
 	case kind != "evidence" && len(request) > texts:
 		return abi.NewFault(abi.TooLarge, fmt.Sprintf("the emission has %d bytes; a text of it may have %d", len(request), MaxEmissionText), "large texts are evidence")
 	case (len(request)-texts)/4*3 > MaxEvidenceBytes-o.evidenceBytes:
 		return abi.NewFault(abi.Limit, fmt.Sprintf("at most %d bytes of evidence are taken", MaxEvidenceBytes), "")
 	}
-	if fault := decode(request, &e.Emission); fault != nil {
+	if fault := s.o.Services.decode(request, &e.Emission); fault != nil {
 		return fault
 	}
 	for _, text := range []*string{&e.Kind, &e.Value, &e.Name, &e.Verdict, &e.Note} {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/riposte-soar/riposte/host/capability"
 	"github.com/riposte-soar/riposte/host/secret"
+	"github.com/riposte-soar/riposte/host/strict"
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
@@ -46,8 +47,9 @@ type ServicesOptions struct {
 // Services are the long-lived parts behind all sessions: connections, pools and what was worked out about connectors. They may be used
 // concurrently.
 type Services struct {
-	o      ServicesOptions
-	pieces pieces
+	o        ServicesOptions
+	requests strict.Reader
+	pieces   pieces
 
 	mu         sync.Mutex
 	plans      map[planKey]*plan

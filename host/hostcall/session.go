@@ -160,26 +160,26 @@ type operation interface {
 }
 
 // parse reads the request of a function that needs a capability. The second result is its request as the digest takes it.
-func parse(fn string, request []byte) (operation, any, *abi.Fault) {
+func (s *Services) parse(fn string, request []byte) (operation, any, *abi.Fault) {
 	switch fn {
 	case "http.fetch":
 		op := &fetch{}
-		return op, &op.HTTPRequest, decode(request, &op.HTTPRequest)
+		return op, &op.HTTPRequest, s.decode(request, &op.HTTPRequest)
 	case "dns.resolve":
 		op := &resolve{}
-		return op, &op.DNSRequest, decode(request, &op.DNSRequest)
+		return op, &op.DNSRequest, s.decode(request, &op.DNSRequest)
 	case "tcp.exchange":
 		op := &exchange{}
-		return op, &op.TCPRequest, decode(request, &op.TCPRequest)
+		return op, &op.TCPRequest, s.decode(request, &op.TCPRequest)
 	case "sql.query":
 		op := &query{}
-		return op, &op.SQLRequest, decode(request, &op.SQLRequest)
+		return op, &op.SQLRequest, s.decode(request, &op.SQLRequest)
 	case "mail.send":
 		op := &send{}
-		return op, &op.MailRequest, decode(request, &op.MailRequest)
+		return op, &op.MailRequest, s.decode(request, &op.MailRequest)
 	case "kv.get", "kv.put", "kv.delete":
 		op := &keep{verb: strings.TrimPrefix(fn, "kv.")}
-		return op, &op.KVRequest, decode(request, &op.KVRequest)
+		return op, &op.KVRequest, s.decode(request, &op.KVRequest)
 	}
 	return nil, json.RawMessage(request), abi.NewFault(abi.NotFound, "there is no host function "+fn, "")
 }
@@ -187,12 +187,20 @@ func parse(fn string, request []byte) (operation, any, *abi.Fault) {
 // MaxRequest bounds the JSON of one request, in bytes.
 const MaxRequest = 16 << 20
 
-// Oversized gives the reply to a request that is longer than MaxRequest, or nil. Such a request is not on the tape.
-func Oversized(request []byte) []byte {
-	if len(request) <= MaxRequest {
+// Oversized gives the reply to a request that is longer than MaxRequest, or than anything that its function takes, or nil. Such a request is not read,
+// and not on the tape.
+func Oversized(fn string, request []byte) []byte {
+	most := MaxRequest
+	switch kind, _, _ := strings.Cut(fn, "."); kind {
+	case "kv":
+		most = maxValue + inJSON*maxKey + besideTexts
+	case "dns":
+		most = besideTexts
+	}
+	if len(request) <= most {
 		return nil
 	}
-	return reply(nil, abi.NewFault(abi.TooLarge, fmt.Sprintf("the request has %d bytes; at most %d are taken", len(request), MaxRequest), ""))
+	return reply(nil, abi.NewFault(abi.TooLarge, fmt.Sprintf("the request has %d bytes; %s takes at most %d", len(request), fn, most), ""))
 }
 
 // Call carries out a host function, such as "http.fetch", and gives an abi.Reply as JSON. A refusal is a reply like any other.
@@ -202,7 +210,7 @@ func (s *Session) Call(ctx context.Context, fn string, request []byte) []byte {
 	if s.fault != nil {
 		return reply(nil, s.fault)
 	}
-	if no := Oversized(request); no != nil {
+	if no := Oversized(fn, request); no != nil {
 		return no
 	}
 	if fn == "log.write" || strings.HasPrefix(fn, "emit.") {
@@ -212,7 +220,7 @@ func (s *Session) Call(ctx context.Context, fn string, request []byte) []byte {
 		return reply(nil, abi.NewFault(abi.Limit, fmt.Sprintf("the limit of %d host calls is reached", s.o.MaxCalls), "the manifest may ask for more, in limits.host_calls"))
 	}
 	s.seq++
-	op, typed, fault := parse(fn, request)
+	op, typed, fault := s.o.Services.parse(fn, request)
 	call := &tape.Call{Function: fn}
 	var document []byte
 	if fault != nil {

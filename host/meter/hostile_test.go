@@ -236,7 +236,7 @@ func TestTables(t *testing.T) {
 	}
 	b := &builder{}
 	b.add("grow", i32+":"+i32, "\x00", "\xd0\x70\x20\x00\xfc\x0f\x00")
-	m := instance(t, newRuntime(t, plenty()), instrument(t, b.module("\x70\x00\x00", ""), meter.Options{Limits: meter.Limits{TableElements: 1000}}))
+	m := instance(t, newRuntime(t, plenty()), instrument(t, b.module("\x70\x00\x00", ""), meter.Options{Limits: meter.Limits{TableGrown: 1000}}))
 	for _, tc := range []struct{ by, want uint64 }{{1000, 0}, {1, 1<<32 - 1}, {0, 1000}} {
 		if r, err := call(m, "grow", tc.by); err != nil || r[0] != tc.want {
 			t.Errorf("grow by %d: %v %v, %d is expected", tc.by, r, err, tc.want)

@@ -75,7 +75,7 @@ const (
 )
 
 // Version changes whenever a rewrite of the same module gives other bytes or other charges. It belongs to the identity of a run.
-const Version = "meter/3"
+const Version = "meter/4"
 
 // Options says how to instrument. The zero value is ready to use.
 type Options struct {
@@ -88,8 +88,9 @@ type Options struct {
 	Limits Limits
 }
 
-// DefaultStack is the estimated size of all frames of a guest, in bytes.
-const DefaultStack = 4 << 20
+// DefaultStack is the estimated size of all frames of a guest, in bytes. The engine doubles a stack by copying it, so the deepest one makes garbage of
+// more than twice its size.
+const DefaultStack = 2 << 20
 
 // Limits bounds what a module may declare.
 type Limits struct {
@@ -104,7 +105,8 @@ type Limits struct {
 	Globals       int    // globals defined in the module
 	Exports       int    // entries of the export section
 	Tables        int    // tables defined in the module
-	TableElements uint32 // elements of one table: its minimum must not be above, its maximum is lowered to it
+	TableElements uint32 // elements of one table: its minimum must not be above
+	TableGrown    uint32 // elements that a table may grow to; its minimum may be above
 	Segments      int    // data segments, and element segments
 	MemoryPages   uint32 // declared minimum of the memory, in pages of 64 KiB
 }
@@ -113,7 +115,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		ModuleBytes: 64 << 20, Types: 20_000, Imports: 1_000, Functions: 200_000, Locals: 10_000, FunctionBytes: 4 << 20, FunctionWork: 5e9, Work: 20e9,
-		Globals: 50_000, Exports: 20_000, Tables: 16, TableElements: 256 << 10, Segments: 200_000, MemoryPages: 4096,
+		Globals: 50_000, Exports: 20_000, Tables: 16, TableElements: 256 << 10, TableGrown: 32 << 10, Segments: 200_000, MemoryPages: 4096,
 	}
 }
 
@@ -139,6 +141,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.TableElements == 0 {
 		l.TableElements = d.TableElements
+	}
+	if l.TableGrown == 0 {
+		l.TableGrown = d.TableGrown
 	}
 	if l.MemoryPages == 0 {
 		l.MemoryPages = d.MemoryPages

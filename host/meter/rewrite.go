@@ -184,7 +184,7 @@ func (m *module) rest(id byte) []byte {
 func (w *rewriter) tableSection() []byte {
 	b := appendU32(nil, uint32(len(w.m.tables)))
 	for _, t := range w.m.tables {
-		top := w.m.limits.TableElements
+		top := max(t.min, w.m.limits.TableGrown)
 		if t.hasMax && t.max < top {
 			top = t.max
 		}

@@ -130,7 +130,7 @@ func runSpecification(t *testing.T, dir, file string) (modules, calls int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := meter.Options{ExportGlobals: true, Limits: meter.Limits{MemoryPages: 65536, TableElements: math.MaxUint32}}
+	o := meter.Options{ExportGlobals: true, Limits: meter.Limits{MemoryPages: 65536, TableElements: math.MaxUint32, TableGrown: math.MaxUint32}}
 	rewritten := func(bin []byte) (meter.Parts, error) {
 		bin, err := meter.Instrument(bin, o)
 		if err != nil {
