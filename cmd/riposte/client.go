@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -63,6 +64,9 @@ func (c *client) do(ctx context.Context, method, path, contentType string, body 
 		}
 		token = strings.TrimSpace(string(text))
 	}
+	if !strings.HasPrefix(c.server, "http://") && !strings.HasPrefix(c.server, "https://") {
+		return usagef("--server %s: expected the address of a server's API, such as http://127.0.0.1:8080", c.server)
+	}
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.server, "/")+"/api/v1"+path, bytes.NewReader(body))
 	if err != nil {
 		return usageError{err}
@@ -76,6 +80,13 @@ func (c *client) do(ctx context.Context, method, path, contentType string, body 
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		var why *url.Error
+		if errors.As(err, &why) {
+			err = why.Err // without the address once more
+		}
 		return abi.NewFault(abi.Unavailable, "no answer from "+c.server+": "+err.Error(), "is the server running? --server names another address")
 	}
 	defer resp.Body.Close()

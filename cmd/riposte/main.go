@@ -14,13 +14,7 @@ import (
 
 	"github.com/riposte-soar/riposte/host"
 	"github.com/riposte-soar/riposte/pdk/abi"
-	"github.com/riposte-soar/riposte/server/document"
-)
-
-// Exit codes.
-const (
-	exitFailed = 1 // the server, or the thing asked for, failed
-	exitUsage  = 2 // the command line, a file or the content is wrong
+	"github.com/riposte-soar/riposte/schemas"
 )
 
 func main() {
@@ -42,35 +36,13 @@ func run(ctx context.Context, args []string) int {
 	if err == nil {
 		return 0
 	}
-	var problems document.Problems
-	var fault *abi.Fault
-	stderr := calmWriter{os.Stderr}
-	switch {
-	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-		fmt.Fprintln(stderr, "riposte: interrupted")
-		return exitFailed
-	case errors.As(err, &problems):
-		for _, p := range problems {
-			fmt.Fprintln(stderr, p.String())
-		}
-		fmt.Fprintf(stderr, "%d problem(s)\n", len(problems))
-		return exitUsage
-	case errors.As(err, &fault):
-		fmt.Fprintln(stderr, "riposte:", err)
-		if fault.Kind == abi.Invalid {
-			return exitUsage
-		}
-		return exitFailed
-	case errors.As(err, new(usageError)):
-		fmt.Fprintln(stderr, "riposte:", err)
-		return exitUsage
+	if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || abi.AsFault(err).Kind == abi.Cancelled) {
+		err = errInterrupted
 	}
-	fmt.Fprintln(stderr, "riposte:", err)
-	return exitFailed
+	flags := root.PersistentFlags()
+	asJSON, _ := flags.GetBool("json")
+	return complain(os.Stderr, err, asJSON || flags.Lookup("output").Value.String() == "json")
 }
-
-// usageError is a mistake on the command line.
-type usageError struct{ error }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
@@ -132,10 +104,13 @@ func noCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
+	var names []string
+	for _, sub := range cmd.Commands() {
+		names = append(append(names, sub.Name()), sub.Aliases...)
+	}
 	near := ""
-	cmd.SuggestionsMinimumDistance = 2
-	if list := cmd.SuggestionsFor(args[0]); len(list) > 0 {
-		near = fmt.Sprintf(" (did you mean %q?)", list[0])
+	if name := schemas.Nearest(args[0], names); name != "" {
+		near = fmt.Sprintf(" (did you mean %q?)", name)
 	}
 	return fmt.Errorf("%s has no command %q%s", cmd.CommandPath(), args[0], near)
 }

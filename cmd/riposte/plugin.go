@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -36,8 +39,21 @@ func pluginCommand(c *client) *cobra.Command {
 		}
 		return c.show(p, func(w *tabwriter.Writer) { showPlugin(w, &p) })
 	}}
-	cmd.AddCommand(ls, show, newCommand(c), compileCommand(c), buildCommand(c), testCommand(c), runLiveCommand(c), recordCommand(c), learnCommand(c), benchCommand(c), packCommand(c), inspectCommand(c), engineCommand(c), keygenCommand(c), signCommand(c), verifyCommand(c),
-		installCommand(c), grantCommand(c), removeCommand(c), pushCommand(c), pullCommand(c))
+	for _, group := range []struct {
+		title string
+		list  []*cobra.Command
+	}{
+		{"Write one:", []*cobra.Command{newCommand(c), buildCommand(c), testCommand(c), runLiveCommand(c), recordCommand(c), learnCommand(c), benchCommand(c)}},
+		{"Hand it over:", []*cobra.Command{packCommand(c), inspectCommand(c), engineCommand(c), keygenCommand(c), signCommand(c), pushCommand(c), pullCommand(c)}},
+		{"Run it in a server:", []*cobra.Command{verifyCommand(c), installCommand(c), grantCommand(c), removeCommand(c), compileCommand(c), ls, show}},
+	} {
+		cmd.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
+		for _, sub := range group.list {
+			sub.GroupID = group.title
+			cmd.AddCommand(sub)
+		}
+	}
+	completePlugin(cmd)
 	return cmd
 }
 
@@ -69,7 +85,12 @@ func (s *site) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&s.Plugins.Dir, "plugins", "", "folder of plugin packages (default CONTENT/plugins)")
 }
 
-func (s *site) read(cmd *cobra.Command) error { return configure(cmd, &s.Options, s.config, "") }
+func (s *site) read(cmd *cobra.Command) error {
+	if info, err := os.Stat(s.Content); err != nil || !info.IsDir() {
+		return inFile(s.Content, cmp.Or(err, error(syscall.ENOTDIR)), "the folder of the content, which --content names")
+	}
+	return configure(cmd, &s.Options, s.config, "")
+}
 
 // runsIn says where the actions of a plugin run.
 func runsIn(p api.Plugin) string {

@@ -3,12 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/riposte-soar/riposte/host/bundle"
+	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/plugins/author"
 )
 
@@ -25,10 +27,10 @@ func newCommand(c *client) *cobra.Command {
 			dir := args[0]
 			files, err := author.New(dir, filepath.Base(filepath.Clean(dir)), l)
 			if err != nil {
-				return err
+				return newFolder(dir, err)
 			}
 			w := c.writer()
-			fmt.Fprintf(w, "%s: a plugin in %s, %d files\n\n  cd %s\n  riposte plugin build\n  riposte plugin test\n", dir, l.Title, len(files), dir)
+			fmt.Fprintf(w, "%s: a plugin in %s, %d files\n\n  cd %s\n  riposte plugin build\n  riposte plugin test\n", dir, l.Title, len(files), quoted(dir))
 			if err := l.Missing(); err != nil {
 				fmt.Fprintln(w, "\nBefore that:", err)
 			}
@@ -36,6 +38,14 @@ func newCommand(c *client) *cobra.Command {
 		}}
 	cmd.Flags().StringVar(&lang, "lang", "go", "language: "+strings.Join(languages(), ", "))
 	return cmd
+}
+
+// newFolder says why a folder cannot be made. What is wrong with its name says so itself.
+func newFolder(dir string, err error) error {
+	if errors.As(err, new(*abi.Fault)) {
+		return err
+	}
+	return inFile(dir, err, "the name of a folder that can be made")
 }
 
 func languages() (names []string) {
@@ -50,7 +60,7 @@ func buildCommand(c *client) *cobra.Command {
 	cmd := &cobra.Command{Use: "build [DIR]", Short: "Compile the plugin in a folder, and pack it",
 		Long: "Compile the program beside plugin.yaml for WebAssembly, and pack it with its manifest, its bill of materials, and what an operator\n" +
 			"may want to read: README, LICENSE and CHANGELOG, and the folders docs, tests and scripts. The manifest's languages say what it is written in.",
-		Args: cobra.MaximumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		Args: folderArg, RunE: func(cmd *cobra.Command, args []string) error {
 			dir := "."
 			if len(args) == 1 {
 				dir = args[0]
@@ -60,11 +70,11 @@ func buildCommand(c *client) *cobra.Command {
 				return err
 			}
 			if out == "" {
-				out = filepath.Join(dir, p.Manifest.Plugin+".wasm")
+				out = dir
 			}
 			return c.writePackage(out, p)
 		}}
-	outFlag(cmd, &out, "package to write (default DIR/PLUGIN.wasm)")
+	outFlag(cmd, &out, "package to write, or the folder to write PLUGIN.wasm to (default DIR)")
 	return cmd
 }
 
@@ -75,18 +85,18 @@ func packCommand(c *client) *cobra.Command {
 			if out == "" {
 				return usageError{errors.New("-o FILE is missing: the package to write")}
 			}
-			module, err := author.ReadBounded(args[0], bundle.MaxBytes)
+			module, err := readFile(args[0], bundle.MaxBytes, "a compiled module")
 			if err != nil {
 				return err
 			}
 			var parts bundle.Parts
 			if assetsDir != "" {
 				if parts.Assets, err = author.CollectAssets(assetsDir); err != nil {
-					return err
+					return inFile(assetsDir, err, "a folder with README, LICENSE, CHANGELOG, docs, tests or scripts")
 				}
 			}
 			if bill != "" {
-				if parts.SBOM, err = author.ReadBounded(bill, bundle.MaxSBOM); err != nil {
+				if parts.SBOM, err = readFile(bill, bundle.MaxSBOM, "a bill of materials, CycloneDX as JSON"); err != nil {
 					return err
 				}
 			}
@@ -96,7 +106,7 @@ func packCommand(c *client) *cobra.Command {
 			}
 			return c.writePackage(out, p)
 		}}
-	outFlag(cmd, &out, "package to write")
+	outFlag(cmd, &out, "package to write, or the folder to write PLUGIN.wasm to")
 	cmd.Flags().StringVar(&assetsDir, "assets", "", "folder whose README, LICENSE, CHANGELOG, docs, tests and scripts go into the package")
 	cmd.Flags().StringVar(&bill, "sbom", "", "bill of materials, JSON (default: of what the module says, if it is written in Go)")
 	return cmd
@@ -107,8 +117,11 @@ func outFlag(cmd *cobra.Command, to *string, usage string) {
 	cmd.Flags().StringVarP(to, "output", "o", "", usage)
 }
 
-// writePackage writes a package, and says what it is.
+// writePackage writes a package to a file, or into a folder, and says what it is.
 func (c *client) writePackage(out string, p *author.Package) error {
+	if info, err := os.Stat(out); err == nil && info.IsDir() {
+		out = filepath.Join(out, p.Manifest.Plugin+".wasm")
+	}
 	if err := writeWhole(out, p.File, 0o644); err != nil {
 		return err
 	}

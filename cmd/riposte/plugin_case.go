@@ -45,7 +45,7 @@ func (w *workbench) flags(cmd *cobra.Command) {
 // plugin builds the plugin, or opens its package.
 func (w *workbench) plugin(ctx context.Context, said io.Writer) (*bundle.Bundle, error) {
 	if w.module != "" {
-		return bundle.OpenFile(w.module)
+		return openPackage(w.module)
 	}
 	p, err := author.Build(ctx, w.dir, author.Options{Bare: true, Unchecked: true, Quick: w.quick != "", Kept: w.quick, Say: func(what string) { fmt.Fprintln(said, what) }})
 	if err != nil {
@@ -70,7 +70,7 @@ func (w *workbench) open(live bool) (*harness.Harness, error) {
 	for _, text := range w.allow {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
-			return nil, usageError{fmt.Errorf("--allow %s: %w", text, err)}
+			return nil, usagef("--allow %s: expected a network in CIDR notation, such as 127.0.0.0/8 or 192.0.2.7/32", text)
 		}
 		o.Network.Allow = append(o.Network.Allow, prefix)
 	}
@@ -89,7 +89,7 @@ func (w *workbench) readSettings(b *bundle.Bundle) (json.RawMessage, capability.
 	if w.settings == "" {
 		return nil, grant, nil
 	}
-	text, err := author.ReadBounded(w.settings, document.MaxSize)
+	text, err := readFile(w.settings, document.MaxSize, "a file (YAML) with the settings of the plugin, or a connector")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -134,7 +134,7 @@ func testCommand(c *client) *cobra.Command {
 	cmd := &cobra.Command{Use: "test [DIR]", Short: "Build the plugin in a folder, and run its cases (tests/*.yaml) in the sandbox",
 		Long: "Build the plugin in a folder, and run its cases: calls of actions, with what the world answers and what must come of it.\n" +
 			"docs/testing-plugins.md tells how cases are written. The exit code is 1 if a case does not pass, 2 if one cannot be read.",
-		Args: cobra.MaximumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		Args: folderArg, RunE: func(cmd *cobra.Command, args []string) error {
 			f.dir = "."
 			if len(args) == 1 {
 				f.dir = args[0]
@@ -186,7 +186,15 @@ func (f *testFlags) mode() (m harness.Mode, err error) {
 	case "lenient":
 		m.Replay = tape.Lenient
 	default:
-		return m, usageError{fmt.Errorf("--replay %s: expected strict or lenient", f.replay)}
+		return m, usagef("--replay %s: expected strict or lenient", f.replay)
+	}
+	switch {
+	case f.liveAfter < 0:
+		return m, usagef("--live-after %d: expected a number of calls", f.liveAfter)
+	case f.parallel < 0:
+		return m, usagef("--parallel %d: expected a number of cases", f.parallel)
+	case f.step != "" || f.name != "" || f.title != "":
+		return m, usagef("--step, --name and --title are for --from-run: the case that is made of a run")
 	}
 	if on := 0; f.record || f.contract || f.liveAfter > 0 || f.fault != "" || f.crash != "" {
 		for _, set := range []bool{f.record || f.contract, f.liveAfter > 0, f.fault != "", f.crash != ""} {
@@ -206,9 +214,9 @@ func (f *testFlags) mode() (m harness.Mode, err error) {
 
 // variations are the modes that --fault and --crash stand for; m itself without them.
 func (f *testFlags) variations(m harness.Mode) ([]harness.Mode, error) {
-	text, kinds := f.fault, harness.Injections()
+	flag, text, kinds := "--fault", f.fault, harness.Injections()
 	if f.crash != "" {
-		text, kinds = f.crash, []string{string(tape.BeginKind), string(tape.EndKind)}
+		flag, text, kinds = "--crash", f.crash, []string{string(tape.BeginKind), string(tape.EndKind)}
 	}
 	if text == "" {
 		return []harness.Mode{m}, nil
@@ -216,7 +224,7 @@ func (f *testFlags) variations(m harness.Mode) ([]harness.Mode, error) {
 	kind, number, numbered := strings.Cut(text, "@")
 	at, err := strconv.Atoi(cmp.Or(number, "0"))
 	if err != nil || numbered && at < 1 || kind != "all" && !slices.Contains(kinds, kind) {
-		return nil, usageError{fmt.Errorf("%q: expected %s or all, and perhaps @ with the number of a call", text, strings.Join(kinds, ", "))}
+		return nil, usagef("%s %s: expected %s or all, and perhaps @ with the number of a call, such as %s@1", flag, text, strings.Join(kinds, ", "), kinds[0])
 	}
 	var list []harness.Mode
 	for _, k := range kinds {
@@ -252,7 +260,7 @@ func (c *client) test(cmd *cobra.Command, h *harness.Harness, f *testFlags, m ha
 		return err
 	}
 	if len(cases) == 0 {
-		return abi.NewFault(abi.NotFound, "there is no case in "+filepath.Join(f.dir, harness.CasesFolder)+withPattern(f.pattern), "docs/testing-plugins.md tells how one is written; riposte plugin record makes one of a real call")
+		return noCase(f.dir, f.pattern)
 	}
 	report := &harness.Report{}
 	for i, mode := range modes {
@@ -266,6 +274,9 @@ func (c *client) test(cmd *cobra.Command, h *harness.Harness, f *testFlags, m ha
 			continue
 		}
 		report.Join(more)
+	}
+	if len(report.Results) == 0 {
+		return nothingTried(f)
 	}
 	executed := int64(0)
 	for _, one := range report.Results {
@@ -281,11 +292,23 @@ func (c *client) test(cmd *cobra.Command, h *harness.Harness, f *testFlags, m ha
 	return c.report(cmd, f, report)
 }
 
-func withPattern(pattern string) string {
-	if pattern == "" {
-		return ""
+// nothingTried says why no case came into question for a mode.
+func nothingTried(f *testFlags) error {
+	if f.contract {
+		return abi.NewFault(abi.NotFound, "no case calls an action that has a probe and an inverse", "the manifest names them, of actions of kind contain; write a case that calls one")
 	}
-	return " that matches " + pattern
+	return abi.NewFault(abi.NotFound, fmt.Sprintf("no case makes a call that %s would meet", cmp.Or(f.fault, f.crash)), "riposte plugin test -v shows the calls of each case")
+}
+
+// noCase says that a folder has no case, or none that a pattern matches.
+func noCase(dir, pattern string) error {
+	f := &abi.Fault{Kind: abi.NotFound, Message: "there is no case", Where: filepath.Join(dir, harness.CasesFolder),
+		Hint: "docs/testing-plugins.md tells how one is written; riposte plugin record makes one of a real call"}
+	if pattern != "" {
+		f.Message += " that matches " + pattern
+		f.Hint = "--run takes names of files without .yaml, such as block-*"
+	}
+	return f
 }
 
 // progress shows on a terminal how far a long suite is.

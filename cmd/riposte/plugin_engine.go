@@ -26,7 +26,7 @@ func engineCommand(c *client) *cobra.Command {
 				return err
 			}
 			if b.Engine() == "" {
-				return abi.NewFault(abi.Invalid, b.Name()+" runs in no engine: it is a module itself", "")
+				return abi.NewFault(abi.Invalid, b.Name()+" runs in no engine: it is a module itself", "only packages of scripts need one: nothing else goes with this one")
 			}
 			engine, err := engines.After().Read(b.Engine())
 			if err != nil {

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,12 +58,15 @@ func obtain(ctx context.Context, from string) (*parcel, error) {
 	if ref, ok := strings.CutPrefix(from, ociPrefix); ok {
 		return fetchArtifact(ctx, ref)
 	}
-	file, err := author.ReadBounded(from, bundle.MaxBytes)
-	if err != nil {
+	if strings.Contains(from, "://") && !exists(from) {
+		return nil, usagef("%s: packages come from a file, or from a registry: oci:REGISTRY/REPOSITORY:TAG", from)
+	}
+	p := &parcel{}
+	var err error
+	if p.Bundle, err = openPackage(from); err != nil {
 		return nil, err
 	}
-	p := &parcel{file: file}
-	if p.Bundle, err = openPackage(from); err != nil {
+	if p.file, err = author.ReadBounded(from, bundle.MaxBytes); err != nil {
 		return nil, err
 	}
 	if exists(from + server.SignatureSuffix) {
@@ -249,9 +254,17 @@ func grantCommand(c *client) *cobra.Command {
 func pinned(site *site, name string) (*trust.Lock, error) {
 	lock, err := server.LoadLock(site.Content)
 	if err == nil && (lock == nil || lock.Plugins[name].Digest == "") {
-		err = abi.NewFault(abi.NotFound, fmt.Sprintf("no plugin %q is in %s", name, server.LockFile), "riposte plugin install FILE puts it there")
+		err = abi.NewFault(abi.NotFound, fmt.Sprintf("no plugin %q is in %s", name, server.LockFile), "riposte plugin install FILE puts it there; --content names another folder"+lockedNames(lock))
+		err = inFile(filepath.Join(site.Content, server.LockFile), err, "")
 	}
 	return lock, err
+}
+
+func lockedNames(lock *trust.Lock) string {
+	if lock == nil || len(lock.Plugins) == 0 {
+		return ""
+	}
+	return "; installed are " + strings.Join(slices.Sorted(maps.Keys(lock.Plugins)), ", ")
 }
 
 // locked opens an installed plugin, which must be the one in the lock.
@@ -260,7 +273,7 @@ func locked(site *site, name string) (*trust.Lock, *bundle.Bundle, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := bundle.OpenFile(filepath.Join(site.PluginsDir(), name+".wasm"))
+	b, err := openPackage(filepath.Join(site.PluginsDir(), name+".wasm"))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -39,6 +39,9 @@ func (f *casesFlags) open(cmd *cobra.Command, args []string) (*harness.Harness, 
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	if len(cases) == 0 {
+		return nil, nil, nil, noCase(f.dir, f.pattern)
+	}
 	h, err := f.workbench.open(false)
 	return h, b, cases, err
 }
@@ -48,7 +51,7 @@ func learnCommand(c *client) *cobra.Command {
 	cmd := &cobra.Command{Use: "learn [DIR]", Short: "Print the least that the cases of a plugin prove it to need",
 		Long: "Run the cases of a plugin, and print what its manifest would have to ask for so that their calls are covered, and nothing else. It knows no\n" +
 			"more than the cases: read it before you take it over.",
-		Args: cobra.MaximumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		Args: folderArg, RunE: func(cmd *cobra.Command, args []string) error {
 			h, b, cases, err := f.open(cmd, args)
 			if err != nil {
 				return err
@@ -88,7 +91,7 @@ const maxTimes = 1_000_000
 func benchCommand(c *client) *cobra.Command {
 	var f casesFlags
 	var times int
-	cmd := &cobra.Command{Use: "bench [DIR]", Short: "Measure what the cases of a plugin take: time, processor, instructions, memory", Args: cobra.MaximumNArgs(1),
+	cmd := &cobra.Command{Use: "bench [DIR]", Short: "Measure what the cases of a plugin take: time, processor, instructions, memory", Args: folderArg,
 		Long: "Run each case many times, one call after the other, answered from its stubs or its tape: what the world takes is not measured.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if times < 1 || times > maxTimes {

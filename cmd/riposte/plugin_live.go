@@ -43,9 +43,12 @@ func runLiveCommand(c *client) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if result.Fault != nil && len(result.Entries()) == 0 { // it was refused before it ran
+				return beforeItRan(result.Fault)
+			}
 			if f.tape != "" {
 				if err := harness.WriteTape(f.tape, result.Entries()); err != nil {
-					return err
+					return cannotWrite(f.tape, err)
 				}
 			}
 			return c.result(cmd, result)
@@ -65,7 +68,7 @@ func recordCommand(c *client) *cobra.Command {
 				return err
 			}
 			if result.Fault != nil && len(result.Entries()) == 0 { // it was refused before it ran
-				return result.Fault
+				return beforeItRan(result.Fault)
 			}
 			file, err := harness.NewCase(filepath.Join(f.dir, harness.CasesFolder), cmp.Or(f.name, args[0]), f.title, in.Bundle, in.Settings, result.Entries(), result.Output, result.Fault)
 			if err != nil {
@@ -81,6 +84,23 @@ func recordCommand(c *client) *cobra.Command {
 	cmd.Flags().StringVar(&f.name, "name", "", "name of the case (default: that of the action)")
 	cmd.Flags().StringVar(&f.title, "title", "", "what the case is about")
 	return cmd
+}
+
+// beforeItRan adds to a fault of the call itself how parameters and settings are given.
+func beforeItRan(fault *abi.Fault) *abi.Fault {
+	hint := ""
+	switch {
+	case strings.HasPrefix(fault.Where, "$.parameters"):
+		hint = "--with NAME=VALUE gives a parameter"
+	case strings.HasPrefix(fault.Where, "$.settings"):
+		hint = "--settings FILE gives the settings"
+	}
+	if fault.Hint != "" || hint == "" {
+		return fault
+	}
+	hinted := *fault
+	hinted.Hint = hint
+	return &hinted
 }
 
 // call builds, and calls the action.

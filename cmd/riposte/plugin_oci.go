@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -15,9 +16,11 @@ import (
 	"oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/content/memory"
+	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
+	"oras.land/oras-go/v2/registry/remote/errcode"
 	"oras.land/oras-go/v2/registry/remote/retry"
 
 	"github.com/riposte-soar/riposte/host/bundle"
@@ -41,7 +44,7 @@ const (
 func pushCommand(c *client) *cobra.Command {
 	return &cobra.Command{Use: "push FILE oci:REFERENCE", Short: "Push a signed package to an OCI registry",
 		Long: "Push a signed package to an OCI registry, such as oci:registry.corp.test/plugins/hello:1.0.0. Who you are is taken from where\ndocker login and oras login keep it. Registries on this machine are spoken to without TLS.",
-		Args: exactly(2, "a package, and where to"), RunE: func(cmd *cobra.Command, args []string) error {
+		Args: exactly(2, "a package, and where it goes: oci:REGISTRY/REPOSITORY:TAG"), RunE: func(cmd *cobra.Command, args []string) error {
 			b, err := openPackage(args[0])
 			if err != nil {
 				return err
@@ -71,7 +74,7 @@ func pushCommand(c *client) *cobra.Command {
 func pullCommand(c *client) *cobra.Command {
 	var out string
 	cmd := &cobra.Command{Use: "pull oci:REFERENCE", Short: "Pull a package, its signature and its engine from an OCI registry; nothing is verified or installed",
-		Args: exactly(1, "from where"),
+		Args: exactly(1, "where it comes from: oci:REGISTRY/REPOSITORY:TAG"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ref, ok := strings.CutPrefix(args[0], ociPrefix)
 			if !ok {
@@ -165,12 +168,29 @@ func pushArtifact(ctx context.Context, ref string, b *bundle.Bundle, signature, 
 		return "", err
 	}
 	if err := oras.CopyGraph(ctx, local, repo, root, oras.DefaultCopyGraphOptions); err != nil {
-		return "", fmt.Errorf("push to %s: %w", ref, err)
+		return "", ofRegistry("push", ref, err)
 	}
 	if err := repo.Tag(ctx, root, repo.Reference.Reference); err != nil {
-		return "", fmt.Errorf("tag %s: %w", ref, err)
+		return "", ofRegistry("tag", ref, err)
 	}
 	return root.Digest.String(), nil
+}
+
+// ofRegistry says what a registry answered, or that it did not.
+func ofRegistry(doing, ref string, err error) error {
+	f := &abi.Fault{Kind: abi.Unavailable, Where: ociPrefix + ref, Message: doing + ": " + err.Error(), Hint: "is the registry there, and its name right?"}
+	var said *errcode.ErrorResponse
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case errors.Is(err, errdef.ErrNotFound):
+		f.Kind, f.Hint = abi.NotFound, "look at the repository and its tags: a package is pushed with riposte plugin push"
+	case errors.As(err, &said) && (said.StatusCode == http.StatusUnauthorized || said.StatusCode == http.StatusForbidden):
+		f.Kind, f.Hint = abi.Unauthorized, "docker login or oras login to the registry; they keep who you are"
+	case errors.As(err, &said):
+		f.Kind, f.Hint = abi.Failed, ""
+	}
+	return f
 }
 
 // fetchArtifact gets a package and its signature; their digests are those that the artifact names.
@@ -181,7 +201,7 @@ func fetchArtifact(ctx context.Context, ref string) (*parcel, error) {
 	}
 	_, text, err := oras.FetchBytes(ctx, repo, repo.Reference.Reference, oras.FetchBytesOptions{MaxBytes: maxOCI})
 	if err != nil {
-		return nil, fmt.Errorf("pull %s: %w", ref, err)
+		return nil, ofRegistry("pull", ref, err)
 	}
 	var m ocispec.Manifest
 	if err := json.Unmarshal(text, &m); err != nil || m.ArtifactType != artifactType {
@@ -196,7 +216,7 @@ func fetchArtifact(ctx context.Context, ref string) (*parcel, error) {
 				return nil, abi.NewFault(abi.TooLarge, fmt.Sprintf("%s%s has layers that are too large, or too many", ociPrefix, ref), "")
 			}
 			if found, err = content.FetchAll(ctx, repo, layer); err != nil {
-				return nil, fmt.Errorf("pull %s: %w", ref, err)
+				return nil, ofRegistry("pull", ref, err)
 			}
 		}
 		return found, nil

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +26,11 @@ func keygenCommand(c *client) *cobra.Command {
 	cmd := &cobra.Command{Use: "keygen NAME", Short: "Make a key to sign plugins with: NAME.key, which is secret, and NAME.pub",
 		Long: "Make a key to sign plugins with, in the format of minisign. The password that encrypts it is asked for on a terminal,\nor read from standard input.",
 		Args: exactly(1, "a name for the files"), RunE: func(cmd *cobra.Command, args []string) error {
+			for _, file := range []string{args[0] + ".key", args[0] + ".pub"} { // before somebody thinks of a password
+				if exists(file) {
+					return inFile(file, fs.ErrExist, "")
+				}
+			}
 			password := ""
 			if open {
 				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s.key is not encrypted: who reads it can sign as you (it is written with mode 0600)\n", args[0])
@@ -79,12 +85,12 @@ func signCommand(c *client) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			text, err := author.ReadBounded(key, trust.MaxSignature)
+			text, err := readFile(key, trust.MaxSignature, "a secret key, as riposte plugin keygen makes it")
 			if err != nil {
 				return err
 			}
 			if info, err := os.Stat(key); err == nil && info.Mode().Perm()&0o077 != 0 {
-				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s can be read by others: chmod 600 %s\n", key, key)
+				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s can be read by others: chmod 600 %s\n", key, quoted(key))
 			}
 			password := ""
 			if trust.Encrypted(text) {
@@ -94,7 +100,7 @@ func signCommand(c *client) *cobra.Command {
 			}
 			secret, err := trust.SecretKey(text, password)
 			if err != nil {
-				return inFile(key, err)
+				return inFile(key, err, "")
 			}
 			signature, err := trust.Sign(secret, b)
 			if err != nil {
@@ -133,10 +139,11 @@ func verifyCommand(c *client) *cobra.Command {
 			} else {
 				signer, err = verify(&site, b, signature)
 			}
-			if err == nil {
-				fmt.Fprintf(c.writer(), "%s is signed by %s\n%s\n", b.Name(), signer, b.Digest)
+			if err != nil {
+				return inFile(args[0]+server.SignatureSuffix, err, "")
 			}
-			return err
+			fmt.Fprintf(c.writer(), "%s is signed by %s\n%s\n", b.Name(), signer, b.Digest)
+			return nil
 		}}
 	site.flags(cmd)
 	cmd.Flags().StringVarP(&key, "key", "k", "", "public key (RW…), or its file, instead of trust.yaml")
@@ -144,8 +151,10 @@ func verifyCommand(c *client) *cobra.Command {
 }
 
 func verifyWith(key string, b *bundle.Bundle, signature []byte) error {
-	if exists(key) {
-		text, err := author.ReadBounded(key, trust.MaxSignature)
+	where := "--key"
+	if !strings.HasPrefix(key, "RW") || exists(key) {
+		where = key
+		text, err := readFile(key, trust.MaxSignature, "a public key, as riposte plugin keygen makes it (.pub), or the key itself (RW…)")
 		if err != nil {
 			return err
 		}
@@ -153,19 +162,22 @@ func verifyWith(key string, b *bundle.Bundle, signature []byte) error {
 	}
 	public, err := trust.ParseKey(key)
 	if err != nil {
-		return err
+		return inFile(where, err, "")
 	}
 	return trust.VerifyWith(public, b, signature)
 }
 
 // verify checks a signature against the site's trust list, as of now.
 func verify(s *site, b *bundle.Bundle, signature []byte) (signer string, err error) {
+	if _, _, err := trust.SignatureOf(signature); err != nil {
+		return "", err
+	}
 	keys, err := server.LoadTrust(s.Content)
 	if err != nil {
 		return "", err
 	}
 	signedBy, err := keys.Verify(b, signature, time.Now())
-	return signedBy.Name, err
+	return signedBy.Name, inFile(filepath.Join(s.Content, server.TrustFile), err, "")
 }
 
 // inspection is what inspect tells of a package.
@@ -190,11 +202,11 @@ func inspectCommand(c *client) *cobra.Command {
 		if err := site.read(cmd); err != nil {
 			return err
 		}
-		file, err := author.ReadBounded(args[0], bundle.MaxBytes)
+		b, err := openPackage(args[0])
 		if err != nil {
 			return err
 		}
-		b, err := openPackage(args[0])
+		file, err := author.ReadBounded(args[0], bundle.MaxBytes)
 		if err != nil {
 			return err
 		}

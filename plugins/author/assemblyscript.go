@@ -11,7 +11,7 @@ import (
 
 func assemblyscript() Language {
 	return Language{
-		Name: "ts", Title: "AssemblyScript", Template: "assemblyscript/template",
+		Name: "ts", Title: "AssemblyScript", Also: []string{"typescript", "as", "asc"}, Template: "assemblyscript/template",
 		Kit:     map[string]string{"assemblyscript": "assemblyscript"},
 		Sources: []string{"pdk/assemblyscript"},
 		Tools:   []Tool{{"node", "install Node.js 20 or newer: https://nodejs.org"}},

@@ -10,7 +10,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/riposte-soar/riposte/host/bundle"
@@ -24,6 +26,8 @@ const ManifestFile = "plugin.yaml"
 type Language struct {
 	// Name is what the manifest's languages and `plugin new --lang` say.
 	Name, Title string
+	// Also are other names that people try.
+	Also []string
 	// Template is the language's folder in kits.Files.
 	Template string
 	// Kit says what of kits.Files comes with a new plugin: files and folders, and where they lie below KitFolder.
@@ -51,11 +55,11 @@ func Languages() []Language {
 	return []Language{golang(), rust(), python(), javascript(), lua(), c(), assemblyscript()}
 }
 
-// Find gives the language of this name.
+// Find gives the language of this name, title or other name.
 func Find(name string) (Language, error) {
 	var names []string
 	for _, l := range Languages() {
-		if l.Name == name {
+		if slices.Contains(append(l.Also, l.Name, strings.ToLower(l.Title)), strings.ToLower(name)) {
 			return l, nil
 		}
 		names = append(names, l.Name)
@@ -236,7 +240,7 @@ func pack(module []byte, parts bundle.Parts) (*Package, error) {
 // ReadManifest reads plugin.yaml, as JSON and decoded.
 func ReadManifest(file string) ([]byte, *abi.Manifest, error) {
 	text, err := ReadBounded(file, bundle.MaxManifest)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil, abi.NewFault(abi.NotFound, "there is no "+file, "run this in a plugin's folder, or name one; riposte plugin new makes one")
 	}
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 
 func golang() Language {
 	return Language{
-		Name: "go", Title: "Go", Template: "go/template",
+		Name: "go", Title: "Go", Also: []string{"golang"}, Template: "go/template",
 		Kit:     map[string]string{"abi": "pdk/abi", "go": "pdk/go"},
 		Sources: []string{"pdk/abi", "pdk/go", "plugins/geoip/countries", "plugins/whois/registry", "go.mod", "go.sum"},
 		Tools:   []Tool{{"go", "install Go 1.26 or newer: https://go.dev/dl"}},

@@ -19,7 +19,7 @@ import (
 
 func rust() Language {
 	return Language{
-		Name: "rust", Title: "Rust", Template: "rust/template",
+		Name: "rust", Title: "Rust", Also: []string{"rs"}, Template: "rust/template",
 		Kit:     map[string]string{"rust": "rust"},
 		Sources: []string{"pdk/rust/src", "pdk/rust/Cargo.toml", "Cargo.toml", "Cargo.lock"},
 		Tools:   []Tool{{"cargo", "install Rust: https://rustup.rs"}},

@@ -19,7 +19,7 @@ import (
 )
 
 func python() Language {
-	return scriptLanguage("python@3.11", Language{Name: "python", Title: "Python", Kit: map[string]string{"python/riposte.py": "../riposte.py"}}, ".py")
+	return scriptLanguage("python@3.11", Language{Name: "python", Title: "Python", Also: []string{"py", "python3"}, Kit: map[string]string{"python/riposte.py": "../riposte.py"}}, ".py")
 }
 
 func javascript() Language {
