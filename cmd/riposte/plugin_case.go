@@ -332,7 +332,7 @@ func (c *client) report(cmd *cobra.Command, f *testFlags, r *harness.Report) err
 	for _, file := range []struct {
 		name  string
 		write func(io.Writer, *harness.Report) error
-	}{{f.html, harness.WriteHTML}, {f.markdown, harness.WriteMarkdown}, {f.junit, harness.WriteJUnit}} {
+	}{{f.html, func(w io.Writer, r *harness.Report) error { return harness.WriteHTML(w, r, filepath.Dir(f.html)) }}, {f.markdown, harness.WriteMarkdown}, {f.junit, harness.WriteJUnit}} {
 		if file.name == "" {
 			continue
 		}

@@ -147,7 +147,7 @@ func (k *checker) outcome(out *host.Outcome) {
 		}
 		k.match("the fault differs", e.Fault, got, false)
 	case out.Fault != nil:
-		k.fail(e.at, "it failed", "a result", out.Fault.Error())
+		k.fail(e.at, "it failed, and a result is wanted", "a result", out.Fault.Error())
 	case e.Fault != nil:
 		k.fail(e.Fault, "it did not fail", text(e.Fault.JSON()), string(out.Output))
 	}

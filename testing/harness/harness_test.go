@@ -169,7 +169,7 @@ func TestFailures(t *testing.T) {
 		{stubs + "expect: {emissions: [{type: finding}]}", `there is no such emission`},
 		{stubs + "expect: {at_most: {fuel: 5}}", `x.yaml:6:26: too many instructions: want at most 5`},
 		{stubs + "expect: {at_most: {bytes: 5B}}", `too many bytes of requests and answers`},
-		{"stubs: [{fn: http.fetch, match: {method: GET}, status: 500}]", `it failed: want a result, got unavailable: the other side answered 500`},
+		{"stubs: [{fn: http.fetch, match: {method: GET}, status: 500}]", `it failed, and a result is wanted: want a result, got unavailable: the other side answered 500`},
 		{"stubs: [{fn: http.fetch, match: {method: HEAD}, status: 200}]", `call 1 has no stub: http.fetch {"capability":"api","method":"GET","url":"https://wall.corp.test/list/203.0.113.66"}; the nearest wants "HEAD" at $.method, this has "GET"`},
 		{"stubs: [{fn: http.fetch, match: {method: GET}, status: 404}, {fn: http.fetch, match: {method: PUT}, status: 201}, {fn: dns.resolve, reply: {rcode: NOERROR, records: []}}]",
 			`nobody asked for this stub`},

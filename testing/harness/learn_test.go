@@ -91,7 +91,7 @@ func TestReports(t *testing.T) {
 	}
 	terminal := write(func(b *strings.Builder) error { return harness.WriteTerminal(b, report, harness.Style{Verbose: true}) })
 	colored := write(func(b *strings.Builder) error { return harness.WriteTerminal(b, report, harness.Style{Color: true}) })
-	page := write(func(b *strings.Builder) error { return harness.WriteHTML(b, report) })
+	page := write(func(b *strings.Builder) error { return harness.WriteHTML(b, report, "build") })
 	markdown := write(func(b *strings.Builder) error { return harness.WriteMarkdown(b, report) })
 	junit := write(func(b *strings.Builder) error { return harness.WriteJUnit(b, report) })
 	asJSON := write(func(b *strings.Builder) error { return harness.WriteJSON(b, report) })

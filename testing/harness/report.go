@@ -114,6 +114,21 @@ func (r *Report) Count(v Verdict) (n int) {
 	return n
 }
 
+// Troubled lists the results that did not pass, and Fine those that did, in the order of the cases.
+func (r *Report) Troubled() []*Result { return r.which(func(v Verdict) bool { return v != Passed }) }
+
+// Fine lists the results that passed.
+func (r *Report) Fine() []*Result { return r.which(func(v Verdict) bool { return v == Passed }) }
+
+func (r *Report) which(of func(Verdict) bool) (list []*Result) {
+	for _, one := range r.Results {
+		if of(one.Verdict) {
+			list = append(list, one)
+		}
+	}
+	return list
+}
+
 // Ran is how long the cases took, without what came before them.
 func (r *Report) Ran() time.Duration { return r.Took - r.Setup }
 
@@ -155,8 +170,30 @@ func (r *Report) Summary() string {
 	return s
 }
 
-// violation says that a result broke the plugin's own schema.
-func (r *Result) violation() bool {
+// Trouble says in one line why a result did not pass; "" if it did.
+func (r *Result) Trouble() string {
+	switch {
+	case r.Verdict == Passed || len(r.Failures) == 0:
+		return ""
+	case r.saysFault(r.Failures[0]):
+		return r.Fault.Error()
+	}
+	f := r.Failures[0]
+	message, _, _ := strings.Cut(f.Message, "\n")
+	if f.Path != "" {
+		message += " at " + f.Path
+	}
+	if more := len(r.Failures) - 1; more > 0 {
+		message += fmt.Sprintf(", and %d more", more)
+	}
+	return message
+}
+
+// saysFault says that a failure tells no more than the fault does, which stands beside it.
+func (r *Result) saysFault(f Failure) bool { return r.Fault != nil && f.Got == r.Fault.Error() }
+
+// Violation says that a result broke the plugin's own schema.
+func (r *Result) Violation() bool {
 	return r.Fault != nil && r.Fault.Kind == abi.Trap && strings.Contains(r.Fault.Message, "breaks its own schema")
 }
 

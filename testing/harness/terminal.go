@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -52,7 +53,7 @@ func (s *screen) printf(format string, args ...any) {
 	}
 }
 
-// WriteTerminal writes a report for people at a terminal: a line for each case, everything about those that did not pass.
+// WriteTerminal writes a report for people at a terminal: a line for each case, everything about those that did not pass, and the sum.
 func WriteTerminal(w io.Writer, r *Report, style Style) error {
 	s := &screen{w: w, style: style}
 	s.printf("%s  %s", s.paint(bold, r.Plugin+" "+r.Version), s.paint(dim, r.Title))
@@ -66,9 +67,14 @@ func WriteTerminal(w io.Writer, r *Report, style Style) error {
 	}
 	for _, one := range r.Results {
 		s.line(one, name, action)
-		if style.Verbose || one.Verdict != Passed {
+		if style.Verbose && one.Verdict == Passed {
 			s.details(one)
+			s.printf("\n")
 		}
+	}
+	for _, one := range r.Troubled() { // at the end, where one looks
+		s.printf("\n  %s %s  %s\n", s.mark(one.Verdict), s.paint(bold, one.Name()), s.paint(dim, one.Title))
+		s.details(one)
 	}
 	s.foot(r)
 	return s.err
@@ -132,38 +138,81 @@ func shortly(d time.Duration) string {
 
 // details tells everything about a case.
 func (s *screen) details(r *Result) {
-	const in = "      "
+	s.failures(r)
+	s.printf("%s%s %s\n", margin, s.paint(dim, "input   "), oneLine(r.Parameters))
+	switch {
+	case r.Fault != nil:
+		s.printf("%s%s %s\n", margin, s.paint(dim, "fault   "), s.paint(yellow, r.Fault.Error()))
+	case r.Verdict != Broken:
+		s.printf("%s%s %s\n", margin, s.paint(dim, "output  "), oneLine(r.Output))
+	}
+	for i, frame := range r.Stack {
+		label := "        "
+		if i == 0 {
+			label = "stack   "
+		}
+		s.printf("%s%s %s\n", margin, s.paint(dim, label), frame)
+	}
+	for i := range r.Calls {
+		x := &r.Calls[i]
+		asked, answered := tell(x)
+		if code := plain; x.Refused {
+			code = red
+			answered = s.paint(code, answered)
+		}
+		s.printf("%s%s %s\n%s         %s\n", margin, s.paint(dim, fmt.Sprintf("call %-3d", x.Seq)), asked, margin, s.paint(dim, "→ ")+answered)
+	}
+	if n := len(logLines(r, true)); n > 0 && !s.style.Verbose {
+		s.printf("%s%s %s that the crash wrote (-v shows them)\n", margin, s.paint(dim, "log     "), number(n, "line"))
+	}
+	for _, l := range r.Logs {
+		if crashWrote(r, l) && !s.style.Verbose {
+			continue
+		}
+		s.printf("%s%s %s: %s\n", margin, s.paint(dim, "log     "), l.Level, l.Message)
+	}
+	for _, e := range r.Emissions {
+		s.printf("%s%s %s %s\n", margin, s.paint(dim, "emits   "), e.Type, cmp.Or(e.Value, e.Name))
+	}
+	if r.Verdict != Broken {
+		s.printf("%s%s %s of memory, %d instructions, %s\n", margin, s.paint(dim, "took    "), size(r.Memory), r.Fuel, shortly(r.Wall))
+	}
+}
+
+// crashWrote says that a line is the stack once more, as the guest wrote it when it crashed.
+func crashWrote(r *Result, l abi.LogEntry) bool {
+	return len(r.Stack) > 0 && l.Fields["stream"] == "stderr"
+}
+
+// logLines are the lines that a crash wrote, or the others.
+func logLines(r *Result, ofCrash bool) []abi.LogEntry {
+	return slices.DeleteFunc(slices.Clone(r.Logs), func(l abi.LogEntry) bool { return crashWrote(r, l) != ofCrash })
+}
+
+// margin is left of what belongs to a case.
+const margin = "      "
+
+// failures tells what is not as it is wanted: place, message and path, and the difference.
+func (s *screen) failures(r *Result) {
 	for _, f := range r.Failures {
 		message, rest, _ := strings.Cut(f.Message, "\n")
 		if f.Path != "" {
 			message += " at " + f.Path
 		}
-		s.printf("%s%s  %s\n", in, s.paint(dim, f.Where), s.paint(bold, message))
-		s.block(in+"  ", rest)
-		if f.Want != "" || f.Got != "" {
-			s.printf("%s  %s %s\n%s  %s %s\n", in, s.paint(green, "want"), f.Want, in, s.paint(red, "got "), f.Got)
+		s.printf("%s%s  %s\n", margin, s.paint(dim, f.Where), s.paint(bold, message))
+		s.block(margin+"  ", rest)
+		lines := f.Diff()
+		switch {
+		case r.saysFault(f):
+		case lines != nil:
+			s.printf("%s  %s  %s\n", margin, s.paint(red, "- want"), s.paint(green, "+ got"))
+		case f.Want != "" || f.Got != "":
+			s.printf("%s  %s %s\n%s  %s %s\n", margin, s.paint(red, "- want"), f.Want, margin, s.paint(green, "+ got "), f.Got)
+		}
+		for _, line := range lines {
+			s.block(margin+"  ", line.Sign+" "+line.Text)
 		}
 	}
-	s.printf("%s%s %s\n", in, s.paint(dim, "input   "), oneLine(r.Parameters))
-	if r.Fault != nil {
-		s.printf("%s%s %s\n", in, s.paint(dim, "fault   "), s.paint(yellow, r.Fault.Error()))
-	} else {
-		s.printf("%s%s %s\n", in, s.paint(dim, "output  "), oneLine(r.Output))
-	}
-	for _, frame := range r.Stack {
-		s.printf("%s%s %s\n", in, s.paint(dim, "stack   "), frame)
-	}
-	for i := range r.Calls {
-		asked, answered := tell(&r.Calls[i])
-		s.printf("%s%s %s\n%s         %s\n", in, s.paint(dim, fmt.Sprintf("call %-3d", r.Calls[i].Seq)), asked, in, s.paint(dim, "→ ")+answered)
-	}
-	for _, l := range r.Logs {
-		s.printf("%s%s %s: %s\n", in, s.paint(dim, "log     "), l.Level, l.Message)
-	}
-	for _, e := range r.Emissions {
-		s.printf("%s%s %s %s\n", in, s.paint(dim, "emits   "), e.Type, cmp.Or(e.Value, e.Name))
-	}
-	s.printf("%s%s %s of memory, %d instructions\n\n", in, s.paint(dim, "took    "), size(r.Memory), r.Fuel)
 }
 
 // block writes lines, those of a comparison in colour.
@@ -194,6 +243,15 @@ func (s *screen) foot(r *Report) {
 
 // Notes tells what the cases leave open, one sentence each.
 func (r *Report) Notes() (notes []string) {
+	var broke []string
+	for _, one := range r.Results {
+		if one.Violation() {
+			broke = append(broke, one.Name())
+		}
+	}
+	if len(broke) > 0 {
+		notes = append(notes, "the result breaks the plugin's own schema: "+strings.Join(broke, ", "))
+	}
 	if len(r.Untested) > 0 {
 		notes = append(notes, "no case calls: "+strings.Join(r.Untested, ", "))
 	}
@@ -227,6 +285,9 @@ func oneLine(document json.RawMessage) string {
 // tell gives a call in two lines.
 func tell(x *tape.Exchange) (asked, answered string) {
 	asked = x.Function + " " + cmp.Or(x.Summary, oneLine(x.Request))
+	if x.Effect != "" && x.Effect != abi.Read && x.Effect != abi.Pure {
+		asked += "  " + string(x.Effect)
+	}
 	if x.Key != "" {
 		asked += "  key " + x.Key
 	}
