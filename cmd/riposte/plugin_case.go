@@ -62,11 +62,11 @@ func (w *workbench) scripts() bool {
 
 // open makes the harness. Modules that are tried out have a cache of their own, which is kept small.
 func (w *workbench) open(live bool) (*harness.Harness, error) {
-	user, err := os.UserCacheDir()
+	dir, err := trialsDir()
 	if err != nil {
 		return nil, err
 	}
-	o := harness.Options{CacheDir: filepath.Join(user, "riposte", "trials"), Live: live, Interpret: w.soon}
+	o := harness.Options{CacheDir: dir, Live: live, Interpret: w.soon}
 	for _, text := range w.allow {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
@@ -74,10 +74,24 @@ func (w *workbench) open(live bool) (*harness.Harness, error) {
 		}
 		o.Network.Allow = append(o.Network.Allow, prefix)
 	}
-	if err := harness.Trim(o.CacheDir, time.Now()); err != nil {
+	if err := trimTrials(); err != nil {
 		return nil, err
 	}
 	return harness.Open(o)
+}
+
+// trialsDir is where modules lie that are tried out.
+func trialsDir() (string, error) {
+	user, err := os.UserCacheDir()
+	return filepath.Join(user, "riposte", "trials"), err
+}
+
+func trimTrials() error {
+	dir, err := trialsDir()
+	if err != nil {
+		return err
+	}
+	return harness.Trim(dir, time.Now())
 }
 
 // readSettings reads --settings: the settings themselves, or a connector that has them.
@@ -122,12 +136,9 @@ type testFlags struct {
 	watch, verbose             bool
 	html, markdown, junit      string
 	fromRun, step, name, title string
-	heavy                      bool // the last cases executed so much that to compile the module is sooner than to interpret it
+	last                       *harness.Report // what the cases came to
+	size                       int             // of the package, in bytes
 }
-
-// heavyFrom is how many instructions for each byte of a package take as long interpreted as the package takes to be compiled: measured, 9 ns
-// against 0.75 µs.
-const heavyFrom = 80
 
 func testCommand(c *client) *cobra.Command {
 	var f testFlags
@@ -278,11 +289,7 @@ func (c *client) test(cmd *cobra.Command, h *harness.Harness, f *testFlags, m ha
 	if len(report.Results) == 0 {
 		return nothingTried(f)
 	}
-	executed := int64(0)
-	for _, one := range report.Results {
-		executed += one.Fuel
-	}
-	f.heavy = executed > heavyFrom*int64(b.Size)
+	f.last, f.size = report, b.Size
 	if f.pattern != "" {
 		report.Untested, report.Unused = nil, nil // the others may call and need it
 	}
@@ -354,41 +361,4 @@ func (c *client) report(cmd *cobra.Command, f *testFlags, r *harness.Report) err
 		return fmt.Errorf("%s: %s", r.Plugin, r.Summary())
 	}
 	return err
-}
-
-// testAgain tests after each change, until somebody interrupts it. What is wrong meanwhile is shown.
-func (c *client) testAgain(cmd *cobra.Command, f *testFlags, m harness.Mode) (err error) {
-	if f.quick, err = os.MkdirTemp("", "riposte-watch-*"); err != nil {
-		return err
-	}
-	defer os.RemoveAll(f.quick)
-	f.soon = !f.scripts()
-	h, err := f.open(m.GoesOut())
-	if err != nil {
-		return err
-	}
-	defer func() { _ = h.Close() }()
-	w := cmd.OutOrStdout()
-	return harness.Watch(cmd.Context(), f.dir, []string{f.html, f.markdown, f.junit}, func() {
-		if colored(w) {
-			fmt.Fprint(w, "\x1b[H\x1b[2J\x1b[3J")
-		}
-		began := time.Now()
-		err := c.test(cmd, h, f, m)
-		if cmd.Context().Err() != nil {
-			return
-		}
-		if err != nil {
-			fmt.Fprintln(w, err)
-		}
-		fmt.Fprintf(w, "\n  %s: %s from the change to here. Waiting for the next one (Ctrl-C ends it)\n", began.Format(time.TimeOnly), time.Since(began).Round(time.Millisecond))
-		if !f.soon || !f.heavy {
-			return
-		}
-		f.soon = false
-		if compiling, err := f.open(m.GoesOut()); err == nil {
-			_ = h.Close()
-			h = compiling
-		}
-	})
 }

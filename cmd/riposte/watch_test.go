@@ -14,14 +14,16 @@ import (
 )
 
 // TestWatch saves a program while plugin test --watch looks at it: so that a case fails, so that it cannot be compiled, and as it was; and where little
-// is much for the package, so that it executes much, after which modules are no longer interpreted.
+// is much for the package, so that it executes much, or nests deeply, after which modules are no longer interpreted.
 func TestWatch(t *testing.T) {
-	for lang, test := range map[string]struct{ program, line, heavy string }{
+	for name, test := range map[string]struct{ program, line, more, below, tells string }{
 		"go": {program: "main.go"},
-		"c":  {"main.c", "rp_value *result =", "for (volatile int i = 0; i < 2000000; i++) ;\n"},
+		"c":  {program: "main.c", line: "rp_value *result =", more: "for (volatile int i = 0; i < 2000000; i++) ;\n"},
+		"c that nests deeply": {program: "main.c", line: "rp_value *result =", more: "if (nest(3000) < 0) return NULL;\n",
+			below: "__attribute__((noinline)) int nest(int n) { volatile int here = n; return n == 0 ? 0 : nest(n - 1) + here; }\n", tells: "2,000 calls in each other at most"},
 	} {
-		t.Run(lang, func(t *testing.T) {
-			l, err := author.Find(lang)
+		t.Run(name, func(t *testing.T) {
+			l, err := author.Find(strings.Fields(name)[0])
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -57,9 +59,9 @@ func TestWatch(t *testing.T) {
 			report("failed")
 			save("this is no program\n")
 			report(filepath.Base(program) + ":1:")
-			if test.heavy != "" {
-				save(strings.Replace(string(text), test.line, test.heavy+test.line, 1))
-				report("3 passed")
+			if test.more != "" {
+				save(strings.Replace(strings.Replace(string(text), test.line, test.more+test.line, 1), "static", test.below+"static", 1))
+				report("3 passed", test.tells)
 			}
 			save(string(text))
 			report("3 passed")
@@ -71,20 +73,22 @@ func TestWatch(t *testing.T) {
 }
 
 // reports gives a function that waits for the next report of plugin test --watch, which must tell something.
-func reports(t *testing.T, out io.Reader) func(want string) {
+func reports(t *testing.T, out io.Reader) func(wants ...string) {
 	lines := bufio.NewScanner(out)
-	return func(want string) {
+	return func(wants ...string) {
 		t.Helper()
 		var said strings.Builder
 		for lines.Scan() {
 			if said.WriteString(lines.Text() + "\n"); !strings.Contains(lines.Text(), "Waiting for the next one") {
 				continue
 			}
-			if !strings.Contains(said.String(), want) {
-				t.Fatalf("a report does not tell %q:\n%s", want, said.String())
+			for _, want := range wants {
+				if !strings.Contains(said.String(), want) {
+					t.Fatalf("a report does not tell %q:\n%s", want, said.String())
+				}
 			}
 			return
 		}
-		t.Fatalf("there is no report that tells %q, but %v:\n%s", want, lines.Err(), said.String())
+		t.Fatalf("there is no report that tells %q, but %v:\n%s", wants, lines.Err(), said.String())
 	}
 }

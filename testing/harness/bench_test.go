@@ -31,11 +31,12 @@ func BenchmarkSuite(b *testing.B) {
 	}
 }
 
-// The cache of modules that were tried out loses its oldest files while it is too large, but none that may be in use.
+// The cache of modules that were tried out loses its oldest code while it is too large, but none that may be in use; and before that all images,
+// since one without its code cannot be used.
 func TestTrim(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Now()
-	for name, age := range map[string]time.Duration{"old": 5 * time.Hour, "older": 6 * time.Hour, "new": time.Minute} {
+	for name, age := range map[string]time.Duration{"old": 5 * time.Hour, "older": 6 * time.Hour, "new": time.Minute, "new.riposte-image": time.Second} {
 		file := filepath.Join(dir, "cache", name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 			t.Fatal(err)

@@ -63,7 +63,7 @@ func Open(o Options) (*Harness, error) {
 	}
 	h.services = hostcall.NewServices(services)
 	var err error
-	if h.host, err = host.New(host.Options{CacheDir: o.CacheDir, Services: h.services, Interpret: o.Interpret}); err != nil {
+	if h.host, err = host.New(host.Options{CacheDir: o.CacheDir, Services: h.services, Interpret: o.Interpret, Resident: 1}); err != nil {
 		h.services.Close()
 		return nil, err
 	}
