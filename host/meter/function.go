@@ -2,47 +2,50 @@ package meter
 
 // function is one function on its way through the rewriter. It is reused, so that its slices are allocated once.
 type function struct {
-	m         *module
-	typ       funcType
-	numParams int
-	numLocals int // with parameters
-	localSize int // bytes of stack for parameters and locals
-	locals    span
-	body      []instr
-	unitAt    []int32 // for each instruction: unit that begins behind it, or none
-	frames    []frame
-	units     []unit
-	edges     []edge
-	loops     []loop
-	loop      int32 // innermost, while reading
-	maxHeight int
-	branches  int // instructions that begin, end or leave a block on a condition
-	calls     bool
-	looping   bool // see leadsIntoLoop
+	m          *module
+	typ        funcType
+	numParams  int
+	numLocals  int // with parameters
+	localSize  int // bytes of stack for parameters and locals
+	locals     span
+	body       []instr
+	unitAt     []int32 // for each instruction: unit that begins behind it, or none
+	frames     []frame
+	units      []unit
+	edges      []edge
+	loops      []loop
+	loop       int32 // innermost, while reading
+	dispatches []dispatch
+	maxHeight  int
+	branches   int // instructions that begin, end or leave a block on a condition
+	calls      bool
+	callsFirst bool // it calls in its first unit
+	looping    bool // see leadsIntoLoop
 }
 
 // frame is an open block.
 type frame struct {
-	op      byte
-	head    int32 // unit in which the block was opened
-	joins   int32 // list of units that branch to the end
-	height  int   // of the operands below the block's parameters
-	params  int
-	results int
-	hasElse bool
-	dead    bool // code up to the next else or end cannot be reached
-	unborn  bool // the block itself cannot be reached
+	op       byte
+	head     int32 // unit in which the block was opened
+	joins    int32 // list of units that branch to the end
+	height   int   // of the operands below the block's parameters
+	params   int
+	results  int
+	dispatch int32 // of a loop, an index of function.dispatches; none if it does something else
+	hasElse  bool
+	dead     bool // code up to the next else or end cannot be reached
+	unborn   bool // the block itself cannot be reached
 }
 
 // blockType reads a block type and returns it as in the binary: negative for a value type, else the index of a function type.
 func (f *function) blockType(r *reader) int64 {
 	bt := r.s33()
 	if !r.ok() {
-		return -64
+		return emptyType
 	}
-	if bt >= int64(len(f.m.types)) || (bt < 0 && bt != -64 && !isValType(byte(bt&0x7f))) {
+	if bt >= int64(len(f.m.types)) || (bt < 0 && bt != emptyType && !isValType(byte(bt&0x7f))) {
 		r.fail("unknown block type %d", bt)
-		return -64
+		return emptyType
 	}
 	return bt
 }
@@ -51,7 +54,7 @@ func (f *function) arity(bt int64) (params, results int) {
 	switch {
 	case bt >= 0:
 		return len(f.m.types[bt].params), len(f.m.types[bt].results)
-	case bt == -64:
+	case bt == emptyType:
 		return 0, 0
 	}
 	return 0, 1
@@ -63,11 +66,12 @@ func (f *function) read(i int) error {
 	f.typ = m.types[m.funcs[m.numImpFunc+i]]
 	f.body, f.unitAt, f.frames = f.body[:0], f.unitAt[:0], f.frames[:0]
 	f.units, f.edges, f.loops, f.loop = f.units[:0], f.edges[:0], f.loops[:0], none
-	f.maxHeight, f.branches, f.calls = 0, 0, false
+	f.dispatches = f.dispatches[:0]
+	f.maxHeight, f.branches, f.calls, f.callsFirst = 0, 0, false, false
 	r := &reader{b: m.bin, pos: m.bodies[i].start, end: m.bodies[i].end, section: "code"}
 	f.readLocals(r)
 	cur, height := f.newUnit(none), 0
-	f.frames = append(f.frames, frame{op: opBlock, results: len(f.typ.results), head: cur, joins: none})
+	f.frames = append(f.frames, frame{op: opBlock, results: len(f.typ.results), head: cur, joins: none, dispatch: none})
 	for r.ok() && len(f.frames) > 0 {
 		if !r.more() {
 			r.fail("function ends without an end")
@@ -145,17 +149,18 @@ func (f *function) step(r *reader, in *instr, cur int32, height *int) int32 {
 		return f.otherwise(r, cur, height)
 	case opEnd:
 		return f.close(cur, height)
-	case opBr, opBrIf:
+	case opBr:
+		f.thread(in)
 		f.branch(r, in.imm, cur)
-		if in.op == opBr {
-			top.dead = true
-			return cur
-		}
+		top.dead = true
+	case opBrIf:
+		f.branch(r, in.imm, cur)
 		f.move(height, 1, 0)
 		if !top.dead {
 			return f.after(cur)
 		}
 	case opBrTable:
+		f.findDispatch(in, cur)
 		labels := &reader{b: r.b, pos: int(in.imm), end: in.end, section: r.section}
 		for range in.bt + 1 {
 			f.branch(r, labels.u32(), cur)
@@ -177,6 +182,7 @@ func (f *function) step(r *reader, in *instr, cur int32, height *int) int32 {
 
 func (f *function) call(height *int, pops, push int) {
 	f.calls = true
+	f.callsFirst = f.callsFirst || len(f.units) == 1
 	if f.loop >= 0 {
 		f.loops[f.loop].calls = true
 	}
@@ -210,14 +216,14 @@ func (f *function) open(in *instr, cur int32, height *int) int32 {
 	f.move(height, params, params)
 	dead := f.frames[len(f.frames)-1].dead
 	f.frames = append(f.frames, frame{
-		op: in.op, head: cur, joins: none, height: *height - params, params: params, results: results, dead: dead, unborn: dead,
+		op: in.op, head: cur, joins: none, dispatch: none, height: *height - params, params: params, results: results, dead: dead, unborn: dead,
 	})
 	switch {
 	case in.op == opLoop:
 		if dead {
 			cur = none
 		}
-		return f.enterLoop(cur)
+		return f.enterLoop(cur, params > 0)
 	case in.op == opIf && !dead:
 		return f.after(cur)
 	}

@@ -31,8 +31,8 @@
 // # How a guest stops
 //
 // Fuel is an i64 global, exported as [GlobalFuel], which counts down. When it is below zero at the entry of a function that calls
-// others and does not lead straight into a loop, or at the head of a loop, the module calls the imported function [ImportRefill] with the (negative) fuel and continues with
-// what that returns. A host grants fuel in slices of a fraction of a millisecond, looks at its deadline when it is asked for more, and stops
+// others and does not lead straight into a loop, or at the head of a loop, the module calls the imported function [ImportRefill] with the
+// (negative) fuel and continues with what that returns. A host grants fuel in slices of a fraction of a millisecond, looks at its deadline when it is asked for more, and stops
 // the guest by panicking out of the imported function. If it returns a negative number the guest traps. Fuel is zero in a new
 // instance, so the host is asked before anything runs, a start function included.
 //
@@ -44,8 +44,14 @@
 //
 // [GlobalStack] counts down what the frames of active calls take, in bytes: 64 for each, 8 for each parameter, local (16 for v128) and
 // operand at the deepest point of the operand stack. It is an estimate of what a compiler needs. Functions that call nothing are not
-// counted. Below zero the module calls [ImportOverflow], and traps if that returns. After a trap or a panic of a host function the
+// counted. Below zero the module calls [ImportOverflow], at the entry of a function or at the head of the loop that it leads straight into, and traps if
+// that returns. After a trap or a panic of a host function the
 // counter is not wound back: set it to the limit, or drop the instance, before the next call.
+//
+// # Jumps
+//
+// A loop that does nothing at its head but jump by a local, as functions of Go programs have, is not gone around by jumps of which is known where they will
+// come to, if that is ahead: they leave the block there at once, and cost that only. What a guest computes stays the same.
 //
 // # Debugging
 //

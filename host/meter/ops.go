@@ -87,6 +87,7 @@ const (
 	vecConst = 0x0c
 
 	blockEmpty = 0x40
+	emptyType  = -64 // as a number
 )
 
 // Costs in fuel; the package comment lists them.
@@ -105,6 +106,7 @@ type instr struct {
 	op         byte
 	sub        byte // second byte of a prefixed instruction
 	cost       uint8
+	threaded   bool   // a jump whose label was changed
 	pops, push uint16 // operands, calls and blocks excepted
 	start, end int    // bytes in the module
 	imm        uint32 // index, label or segment

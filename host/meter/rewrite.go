@@ -11,7 +11,7 @@ type rewriter struct {
 	named       bool     // the name section has been written
 	helperList  []string // names of the injected functions
 	buf         []byte
-	labels      []uint32
+	open        []opened
 	tracer      *tracer // nil but in Places
 }
 

@@ -195,17 +195,7 @@ func (m *module) offsetExpr(r *reader) (uint32, bool) {
 	if !r.ok() || r.b[at] != opI32Const {
 		return 0, false
 	}
-	var v uint32
 	c := &reader{b: r.b, pos: at + 1, end: r.pos}
-	for shift := 0; shift < 35; shift += 7 {
-		b := c.byte()
-		v |= uint32(b&0x7f) << shift
-		if b < 0x80 {
-			if b&0x40 != 0 && shift < 28 {
-				v |= ^uint32(0) << (shift + 7)
-			}
-			break
-		}
-	}
-	return v, c.ok() && c.left() == 1
+	v := c.s33()
+	return uint32(v), c.ok() && c.left() == 1
 }

@@ -23,6 +23,7 @@ type loop struct {
 	head   int32 // unit
 	before int32 // unit that goes on into it, or none if it cannot be reached
 	calls  bool  // it calls functions, inner loops included
+	params bool  // it has parameters
 }
 
 // none ends a list.
@@ -42,8 +43,8 @@ func (f *function) newUnit(preds int32) int32 {
 func (f *function) after(u int32) int32 { return f.newUnit(f.link(u, none)) }
 
 // enterLoop begins a loop behind a unit, and gives the unit of its head.
-func (f *function) enterLoop(before int32) int32 {
-	f.loops = append(f.loops, loop{parent: f.loop, before: before, head: int32(len(f.units))})
+func (f *function) enterLoop(before int32, params bool) int32 {
+	f.loops = append(f.loops, loop{parent: f.loop, before: before, params: params, head: int32(len(f.units))})
 	f.loop = int32(len(f.loops) - 1)
 	return f.newUnit(none)
 }
@@ -54,7 +55,7 @@ const pushIntoLoop = 16
 // leadsIntoLoop says whether the function goes into a loop after a few instructions, with a few calls among them at most, and nowhere else. The head of
 // the loop charges the global and looks at the fuel, so the beginning of the function need not.
 func (f *function) leadsIntoLoop() bool {
-	return len(f.loops) > 0 && f.loops[0].before == 0 && !f.inLocal(f.loops[0].head) && f.units[0].charge <= pushIntoLoop
+	return len(f.loops) > 0 && f.loops[0].before == 0 && !f.loops[0].params && !f.inLocal(f.loops[0].head) && f.units[0].charge <= pushIntoLoop
 }
 
 func (f *function) leaveLoop() {

@@ -28,9 +28,9 @@ func (w *rewriter) write(f *function, out []byte) []byte {
 	if wrap {
 		b = w.resultType(f.typ.results, append(b, opBlock))
 	}
-	cw := codeWriter{rewriter: w, f: f, b: b, spent: spent, left: left, wrap: wrap, doubled: append(w.labels[:0], 0)}
+	cw := codeWriter{rewriter: w, f: f, b: b, spent: spent, left: left, wrap: wrap, open: append(w.open[:0], opened{})}
 	cw.run()
-	b, w.labels = cw.b, cw.doubled
+	b, w.open = cw.b, cw.open
 	if wrap {
 		b = append(w.leave(f, b, spent), opEnd)
 	}
@@ -49,11 +49,15 @@ func (w *rewriter) writeLocals(f *function, b []byte, extra string) []byte {
 	return append(b, extra...)
 }
 
-// enter counts the frame and looks at both counters, but at the fuel only if no loop begins here that does. What is left goes through a local:
-// globals lie in memory, and would be read again.
+// enter counts the frame and looks at both counters, unless a loop begins here that does: at the fuel, and at the stack too if nothing is called before it.
+// What is left goes through a local: globals lie in memory, and would be read again.
 func (w *rewriter) enter(f *function, b []byte, left int32) []byte {
 	a := &asm{w: w, b: b}
-	a.get(w.stack).i64(f.stackCost()).op(opI64Sub).local(opLocalTee, left).set(w.stack).local(opLocalGet, left)
+	a.get(w.stack).i64(f.stackCost()).op(opI64Sub)
+	if f.looping && !f.callsFirst {
+		return a.set(w.stack).b
+	}
+	a.local(opLocalTee, left).set(w.stack).local(opLocalGet, left)
 	if f.looping {
 		return a.askIfNegative().b
 	}
@@ -88,17 +92,23 @@ func (w *rewriter) charge(f *function, b []byte, u, spent int32) []byte {
 
 // codeWriter copies the instructions of a function, moves indices, and charges where units begin.
 //
-// A loop that calls nothing is written as two loops, one in the other. The inner one is left for the outer one when there is something to
-// settle. So the loop itself is free of calls, and a compiler can keep what it works on in registers.
+// A loop is written as two loops, one in the other. The inner one is left for the outer one when there is something to settle, or the host to be
+// asked. So the meter puts no call into the loop itself, and a compiler can keep what it works on in registers.
 type codeWriter struct {
 	*rewriter
-	f       *function
-	b       []byte
-	copied  int      // end of what was copied
-	spent   int32    // local in which loops count, or none
-	left    int32    // local for what is left of a counter, or none
-	wrap    bool     // the body is in a block of its own, which return leaves
-	doubled []uint32 // for each open block the number of labels added around loops, from the outermost up to it
+	f      *function
+	b      []byte
+	copied int   // end of what was copied
+	spent  int32 // local in which loops count, or none
+	left   int32 // local for what is left of a counter, or none
+	wrap   bool  // the body is in a block of its own, which return leaves
+	open   []opened
+}
+
+// opened is what the writer knows of an open block.
+type opened struct {
+	added uint32 // labels around loops, from the outermost block up to it
+	asks  bool   // it is a loop that calls, and looks at the fuel itself
 }
 
 func (c *codeWriter) run() {
@@ -112,7 +122,7 @@ func (c *codeWriter) run() {
 		}
 		c.upTo(in.end)
 		if in.op == opLoop {
-			c.head(u)
+			c.head(in, u)
 		} else {
 			c.b = c.charge(c.f, c.b, u, c.spent)
 		}
@@ -138,24 +148,21 @@ func (c *codeWriter) replace(in *instr, other []byte) {
 func (c *codeWriter) instruction(in *instr, u int32) {
 	switch in.op {
 	case opBlock, opIf:
-		c.doubled = append(c.doubled, c.doubled[len(c.doubled)-1])
+		c.open = append(c.open, opened{added: c.added()})
 	case opLoop:
-		n := c.doubled[len(c.doubled)-1]
-		if c.f.inLocal(u) {
-			n += c.around(in)
-		}
-		c.doubled = append(c.doubled, n)
+		n := c.added() + c.around(in, u)
+		c.open = append(c.open, opened{n, !c.f.inLocal(u)})
 	case opEnd:
 		c.end(in)
 	case opBr, opBrIf:
-		if l := c.label(in.imm); l != in.imm {
+		if l := c.label(in.imm); l != in.imm || in.threaded {
 			c.replace(in, appendU32([]byte{in.op}, l))
 		}
 	case opBrTable:
 		c.table(in)
 	case opReturn:
 		if c.wrap {
-			depth := uint32(len(c.doubled)-1) + c.doubled[len(c.doubled)-1]
+			depth := uint32(len(c.open)-1) + c.added()
 			c.replace(in, appendU32([]byte{opBr}, depth))
 		}
 	case opCall, opRefFunc:
@@ -167,10 +174,10 @@ func (c *codeWriter) instruction(in *instr, u int32) {
 	}
 }
 
-// Labels that are added around a loop that calls nothing.
+// Labels that are added around a loop.
 const (
 	labelsPlain  = 3 // a loop without parameters
-	labelsParams = 1 // one with parameters
+	labelsParams = 1 // one with parameters that calls nothing
 )
 
 // around opens what comes before the inner loop and returns the number of labels added.
@@ -185,26 +192,29 @@ const (
 //	      end
 //	      br 2
 //	    end
-//	    settle
+//	    settle, or ask
 //	    br 0
 //	  end
 //	  unreachable
 //	end
 //
 // The first form, for loops without parameters, lets wazero put the slow path out of the way.
-func (c *codeWriter) around(in *instr) uint32 {
+func (c *codeWriter) around(in *instr, u int32) uint32 {
 	loop := c.m.bin[in.start:in.end]
-	c.upTo(in.start)
-	a := &asm{w: c.rewriter, b: c.b}
-	if params, _ := c.f.arity(in.bt); params > 0 {
-		c.b = append(a.b, loop...)
-		a = c.due().op(opIf, blockEmpty)
-		c.b = c.settle(a).op(opEnd).b
-		return labelsParams
+	if params, _ := c.f.arity(in.bt); params == 0 {
+		c.upTo(in.start)
+		c.b = append(append(c.b, opBlock), loop[1:]...)
+		c.b = append(c.b, opLoop, blockEmpty, opBlock, blockEmpty)
+		return labelsPlain
 	}
-	c.b = append(a.op(opBlock).b, loop[1:]...)
-	c.b = append(c.b, opLoop, blockEmpty, opBlock, blockEmpty)
-	return labelsPlain
+	if !c.f.inLocal(u) {
+		return 0
+	}
+	c.upTo(in.start)
+	c.b = append(c.b, loop...)
+	a := c.due().op(opIf, blockEmpty)
+	c.b = c.settle(a).op(opEnd).b
+	return labelsParams
 }
 
 // due puts on the operand stack whether it is time to settle.
@@ -217,46 +227,58 @@ func (c *codeWriter) settle(a *asm) *asm {
 	return a.local(opLocalGet, c.spent).call(c.helpers.pay).i32(0).local(opLocalSet, c.spent)
 }
 
-// head charges at the head of a loop, and looks at the fuel.
-func (c *codeWriter) head(u int32) {
-	if c.f.inLocal(u) {
+// head charges at the head of a loop, and looks at the fuel; at the stack too, if that of the function is not looked at before.
+func (c *codeWriter) head(in *instr, u int32) {
+	a := &asm{w: c.rewriter, b: c.b}
+	params, _ := c.f.arity(in.bt)
+	switch {
+	case c.f.inLocal(u):
 		c.b = c.charge(c.f, c.b, u, c.spent)
 		c.b = c.due().op(opBrIf, 1).b
-		return
+	case params > 0:
+		a.b = c.charge(c.f, c.b, u, c.spent)
+		c.b = a.checkFuel().b
+	default:
+		a.get(c.fuel)
+		if c.f.looping && !c.f.callsFirst && u == c.f.loops[0].head {
+			a.get(c.stack).op(opI64Or)
+		}
+		c.b = c.charge(c.f, a.i64(0).op(opI64LtS, opBrIf, 1).b, u, c.spent)
 	}
-	a := &asm{w: c.rewriter, b: c.b}
-	a.get(c.fuel)
-	if cost := int64(c.f.units[u].charge); cost > 0 {
-		a.i64(cost).op(opI64Sub).local(opLocalTee, c.left).set(c.fuel).local(opLocalGet, c.left)
-	}
-	c.b = a.askIfNegative().b
 }
 
 // end closes a block, and what is around a loop.
 func (c *codeWriter) end(in *instr) {
-	last := len(c.doubled) - 1
+	last := len(c.open) - 1
 	if last > 0 {
-		switch c.doubled[last] - c.doubled[last-1] {
+		switch c.open[last].added - c.open[last-1].added {
 		case labelsPlain:
 			c.upTo(in.end)
 			a := &asm{w: c.rewriter, b: append(c.b, opBr, 2, opEnd)}
-			c.b = c.settle(a).op(opBr, 0, opEnd, opUnreachable, opEnd).b
+			if c.open[last].asks {
+				a.call(c.helpers.ask)
+			} else {
+				c.settle(a)
+			}
+			c.b = a.op(opBr, 0, opEnd, opUnreachable, opEnd).b
 		case labelsParams:
 			c.upTo(in.end)
 			c.b = append(c.b, opEnd)
 		}
 	}
-	c.doubled = c.doubled[:last]
+	c.open = c.open[:last]
 }
+
+// added is the number of labels that were added around loops, up to the innermost open block.
+func (c *codeWriter) added() uint32 { return c.open[len(c.open)-1].added }
 
 // label moves a label past those that are added around loops.
 func (c *codeWriter) label(l uint32) uint32 {
-	last := len(c.doubled) - 1
-	return l + c.doubled[last] - c.doubled[last-int(l)]
+	return l + c.added() - c.open[len(c.open)-1-int(l)].added
 }
 
 func (c *codeWriter) table(in *instr) {
-	if c.doubled[len(c.doubled)-1] == 0 {
+	if c.added() == 0 {
 		return
 	}
 	r := &reader{b: c.m.bin, pos: int(in.imm), end: in.end}
