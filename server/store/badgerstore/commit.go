@@ -238,7 +238,9 @@ func (s *Store) commit(batch []*request) error {
 	}
 	next, txn, retired, err := s.prepare(batch)
 	if err == nil && txn != nil {
-		err = txn.CommitAt(next.seq, nil)
+		if err = txn.CommitAt(next.seq, nil); err == nil {
+			err = s.wal.sync()
+		}
 	}
 	if txn == nil {
 		return err

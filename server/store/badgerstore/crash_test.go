@@ -84,12 +84,12 @@ func TestSyncFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	strace := []string{"-f", "-qq", "-o", os.DevNull, "-e", "trace=msync", "-e", "signal=none"}
+	strace := []string{"-f", "-qq", "-o", os.DevNull, "-e", "trace=fdatasync", "-e", "signal=none"}
 	if err := run("strace", append(strace, "true")...); err != nil {
 		t.Skipf("NOT TESTED: a failing disk, since system calls cannot be made to fail here: %v (install strace)", err)
 	}
 	dir := t.TempDir()
-	cmd := exec.Command("strace", append(strace, "-e", "inject=msync:error=EIO:when=100+", self)...)
+	cmd := exec.Command("strace", append(strace, "-e", "inject=fdatasync:error=EIO:when=100+", self)...)
 	cmd.Env = append(os.Environ(), victimEnv+"="+dir)
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint

@@ -97,6 +97,7 @@ type Store struct {
 	dir        string
 	opts       Options
 	db         *badger.DB
+	wal        wal
 	lock       *os.File
 	checkpoint *checkpoint
 	lost       uint64
@@ -150,6 +151,7 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	if s.db, err = badger.OpenManaged(badgerOptions(data, opts.Log)); err != nil {
 		return nil, fmt.Errorf("open database in %s: %w (restore a backup if its files are damaged)", data, err)
 	}
+	s.wal.dir = data
 	s.maxBytes = min(batchBytes, int(s.db.MaxBatchSize())-(4<<10))
 	s.maxCount = int(s.db.MaxBatchCount()) - 64
 	if err := s.recover(); err != nil {
@@ -159,10 +161,10 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	return s, nil
 }
 
-// badgerOptions chooses durability first, then little memory. All values stay in the tables.
+// badgerOptions chooses little memory. What makes a commit durable is wal. All values stay in the tables.
 func badgerOptions(dir string, log *slog.Logger) badger.Options {
 	return badger.DefaultOptions(dir).
-		WithSyncWrites(true).
+		WithSyncWrites(databaseSyncs).
 		WithDetectConflicts(false).
 		WithMetricsEnabled(false).
 		WithLogger(logger{log}).
@@ -245,7 +247,7 @@ func (s *Store) Close() error {
 func (s *Store) release() error {
 	var errs []error
 	if s.db != nil {
-		errs = append(errs, s.db.Close())
+		errs = append(errs, s.db.Close(), s.wal.close())
 	}
 	if s.checkpoint != nil {
 		errs = append(errs, s.checkpoint.close())
