@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"weak"
 
 	"github.com/riposte-soar/riposte/host/capability"
 	"github.com/riposte-soar/riposte/host/secret"
@@ -112,9 +113,10 @@ func (s *Services) dialer(named bool) *net.Dialer {
 	}
 }
 
-// planKey is what a plan depends on. A manifest is taken for immutable: whoever changes one makes a new one.
+// planKey is what a plan depends on. A manifest is taken for immutable: whoever changes one makes a new one. The plan does not keep it, since it is
+// a part of its package, of which there is a new one for each build that is tried out.
 type planKey struct {
-	manifest *abi.Manifest
+	manifest weak.Pointer[abi.Manifest]
 	action   string
 	sum      [sha256.Size]byte // of settings and grant
 }
@@ -129,7 +131,7 @@ func (s *Services) planFor(o SessionOptions) (*plan, *abi.Fault) {
 	h.Write(o.Settings)
 	h.Write([]byte{0})
 	h.Write(grant)
-	key := planKey{manifest: o.Manifest, action: o.Action}
+	key := planKey{manifest: weak.Make(o.Manifest), action: o.Action}
 	h.Sum(key.sum[:0])
 	s.mu.Lock()
 	p, ok := s.plans[key]
