@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,7 +42,7 @@ func (i *instance) action(name string) api.Function {
 // pageSize is the unit in which memory is put back: most of it is as it was. It is the page of the processor where that has a say.
 const pageSize = 4 << 10
 
-// poolTime is how long unused instances are kept.
+// poolTime is how long unused instances are kept, but for the least number of a module that is used at times.
 const poolTime = 5 * time.Second
 
 // poolBytes bounds what the unused instances of one module hold, but for the least number of them.
@@ -50,12 +51,14 @@ const poolBytes = 32 << 20
 // instanceBytes is what an instance holds beside its memory, about.
 const instanceBytes = 64 << 10
 
-// pool keeps instances that hold the image.
+// pool keeps instances that hold the image. The one that came last goes first, so that in quiet times the others are not needed, and can go.
 type pool struct {
-	mu    sync.Mutex
-	free  []*instance
-	bytes int // that they hold
-	least int // so many are kept, whatever they hold
+	mu     sync.Mutex
+	free   []*instance
+	bytes  int       // that they hold
+	least  int       // so many are kept, whatever they hold
+	spare  int       // so many nobody has needed since then
+	looked time.Time // when those that nobody had needed went
 }
 
 func (p *pool) take() *instance {
@@ -69,11 +72,12 @@ func (p *pool) take() *instance {
 	p.free[last] = nil
 	p.free = p.free[:last]
 	p.bytes -= i.held()
+	p.spare = min(p.spare, last)
 	return i
 }
 
 // put keeps an instance, or says that there are enough.
-func (p *pool) put(i *instance) bool {
+func (p *pool) put(i *instance, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.free) >= p.least && p.bytes+i.held() > poolBytes {
@@ -81,7 +85,21 @@ func (p *pool) put(i *instance) bool {
 	}
 	p.free = append(p.free, i)
 	p.bytes += i.held()
+	if now.Sub(p.looked) >= poolTime {
+		p.trim()
+		p.spare, p.looked = len(p.free), now
+	}
 	return true
+}
+
+// trim closes the instances that nobody has needed since it looked last.
+func (p *pool) trim() {
+	n := max(min(p.spare, len(p.free)-p.least), 0)
+	for _, i := range p.free[:n] {
+		p.bytes -= i.held()
+		i.close()
+	}
+	p.free = slices.Delete(p.free, 0, n)
 }
 
 // drain closes the instances.
@@ -91,7 +109,7 @@ func (p *pool) drain() {
 	for _, i := range p.free {
 		i.close()
 	}
-	p.free, p.bytes = nil, 0
+	p.free, p.bytes, p.spare = nil, 0, 0
 }
 
 // newInstance instantiates a module for a guest. Nothing of it has run yet, but for the start function of a module that was not taken apart.

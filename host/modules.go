@@ -315,7 +315,7 @@ func (m *loadedModule) newInstance(ctx context.Context, g *guest) (*instance, er
 func (m *loadedModule) end(i *instance, sound bool) {
 	if sound && m.image.Fresh == "" && i.restore(m.image) {
 		i.guest = nil
-		if m.pool.put(i) {
+		if m.pool.put(i, time.Now()) {
 			return
 		}
 	}
