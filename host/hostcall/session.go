@@ -200,7 +200,7 @@ func Oversized(fn string, request []byte) []byte {
 	if len(request) <= most {
 		return nil
 	}
-	return reply(nil, abi.NewFault(abi.TooLarge, fmt.Sprintf("the request has %d bytes; %s takes at most %d", len(request), fn, most), ""))
+	return reply(nil, abi.NewFault(abi.TooLarge, fmt.Sprintf("the request has more than %d bytes, the most that %s takes", most, fn), ""))
 }
 
 // Call carries out a host function, such as "http.fetch", and gives an abi.Reply as JSON. A refusal is a reply like any other.
