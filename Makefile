@@ -8,6 +8,7 @@ PKG         ?= ./...
 FUZZTIME    ?= 10s
 BENCH       ?= .
 BENCHTIME   ?= 1s
+ENGINES     ?=
 
 # One binary without a C library. `make test CGO_ENABLED=1 TESTFLAGS=-race` looks for races.
 export CGO_ENABLED ?= 0
@@ -27,14 +28,14 @@ plugins: ## build the plugins that changed, into plugins/dist
 toolchains: ## get the compilers for Rust, C and AssemblyScript, and the Lua, that are missing here
 	pdk/toolchains.sh
 
-engines: ## build the engines that plugins in Python, JavaScript and Lua run in, if they changed
-	pdk/engine/make.sh
+engines: ## build the engines that plugins in Python, JavaScript and Lua run in, if they changed (ENGINES=perl: that for Perl)
+	pdk/engine/make.sh $(ENGINES)
 
 engines-check: ## build each engine twice, in different folders: the bytes must be the same
-	pdk/engine/make.sh --check
+	pdk/engine/make.sh --check $(ENGINES)
 
 engines-pin: ## the same, and write what they are made to into pdk/engine/digests
-	pdk/engine/make.sh --pin
+	pdk/engine/make.sh --pin $(ENGINES)
 
 demo: build ## run the demo: simulated vendors and one real incident
 	bin/riposte plugin compile

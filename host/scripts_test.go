@@ -83,6 +83,18 @@ riposte.action("crash", function(_, p) return (helper.deeper(p)) end)
 riposte.action("fetch", function(call) return call:http("api"):get(call.settings.url .. "/x"):json() end)
 `, "lib/helper.lua=return { deeper = function(p) return p.missing.more end }\n",
 			"local calls = 0", "unexpected symbol", "nobody()", "__riposte.call('kv.get', '{}')", "while true do end"},
+		"perl": {"perl@5.42", "plugin.pl", []string{"perl/Riposte.pm", "perl/Riposte/Codec.pm"}, `use v5.36;
+use Riposte;
+require lib::helper;
+
+my $started = [unpack('H*', Riposte::random(4)), rand, time];
+my $calls = 0;
+
+action dice => sub ($call, $p) { return { started => $started, calls => ++$calls, drawn => [unpack('H*', Riposte::random(8)), rand] } };
+action crash => sub ($call, $p) { return scalar helper::deeper($p) };
+action fetch => sub ($call, $p) { return $call->http('api')->get($call->settings->{url} . '/x')->json };
+`, "lib/helper.pm=package helper;\nsub deeper { return $_[0]->{missing}->more }\n1;\n",
+			"my $calls = 0;", "syntax error", "my $calls = nobody();", "my $calls = Riposte::Engine::call('kv.get', '{}');", "my $calls; 1 while 1;"},
 	}
 }
 

@@ -13,6 +13,7 @@ import "embed"
 //go:embed go/*.go all:go/template
 //go:embed js/riposte.js js/riposte.d.ts all:js/template
 //go:embed lua/riposte.lua lua/riposte/*.lua all:lua/template
+//go:embed perl/*.pm perl/Riposte/*.pm all:perl/template
 //go:embed python/riposte.py all:python/template
 //go:embed assemblyscript/*.ts assemblyscript/*.js assemblyscript/*.json all:assemblyscript/template
 //go:embed c/*.c c/*.h all:c/template

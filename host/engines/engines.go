@@ -66,7 +66,8 @@ func (f Folder) Newest(runtime string) (string, error) {
 	}
 	text, err := f.read(runtime, maxIndex)
 	if errors.Is(err, fs.ErrNotExist) {
-		hint := "build it with `make engines` in a checkout of Riposte"
+		name, _, _ := strings.Cut(runtime, "@")
+		hint := "build it with `make engines ENGINES=" + name + "` in a checkout of Riposte"
 		if others := f.runtimes(); others != nil {
 			hint = "there is " + strings.Join(others, ", ") + "; " + hint
 		}

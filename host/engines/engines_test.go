@@ -41,7 +41,7 @@ func TestEnginesAreFoundByRuntimeAndDigest(t *testing.T) {
 		kind abi.Kind
 		want string
 	}{
-		"a runtime without an engine":     {second(f.Newest("lua@9")), abi.NotFound, "there is bad@1, lua@5.4; build it with `make engines`"},
+		"a runtime without an engine":     {second(f.Newest("lua@9")), abi.NotFound, "there is bad@1, lua@5.4; build it with `make engines ENGINES=lua`"},
 		"a runtime that is none":          {second(f.Newest("../lua")), abi.Invalid, "python@3.11"},
 		"an index without a digest":       {second(f.Newest("bad@1")), abi.Internal, "bad@1"},
 		"an engine that is not there":     {second(f.Read(other)), abi.NotFound, other},

@@ -28,7 +28,7 @@ func FuzzJSON(f *testing.F) {
 	}
 	h := startHost(f)
 	kits := map[string]*bundle.Bundle{}
-	for _, name := range []string{"c", "ts", "lua"} {
+	for _, name := range []string{"c", "ts", "lua", "perl"} {
 		l, err := author.Find(name)
 		if err != nil {
 			f.Fatal(err)

@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Builds the engines that scripts run in: CPython, QuickJS and Lua as WebAssembly modules that know nothing but the doors of the host (door.h).
+# Builds the engines that scripts run in: CPython, QuickJS and Lua as WebAssembly modules that know nothing but the doors of the host (door.h). Others are
+# built when they are named: interpreters that somebody else has compiled, such as Perl, which are joined with a module of ours.
 #
-#   pdk/engine/make.sh [--install] [--check] [--pin] [python] [js] [lua]
+#   pdk/engine/make.sh [--install] [--check] [--pin] [NAME …]
+#
+# An engine's name is that of the folder in pdk whose engine/engine.sh says what it is made of.
 #
 # Engines lie in riposte/engines in the user's cache folder (or in RIPOSTE_ENGINES): sha256-HEX.wasm, and for each runtime a file, such as
 # python@3.11, that holds the digest of its newest engine. The same sources and compilers give the same bytes; --check builds each twice, in
@@ -37,29 +40,55 @@ need() {
 }
 
 # fetch PACKAGE SUITE FILE SHA256: gets a file of the source of a package of Debian's, from where this machine gets its packages. The system's own
-# lists stay as they are.
+# lists stay as they are. The suite npm means a package of npm's, which is not a source.
 fetch() {
-  local package=$1 suite=$2 file=$3 sum=$4 part=--tar-only apt site
+  local package=$1 suite=$2 file=$3 sum=$4 part=--tar-only fresh site
   case $file in *.debian.tar.*) part=--diff-only ;; esac
-  if ! echo "$sum  $out/sources/$file" | sha256sum --check --status 2>/dev/null; then
+  if echo "$sum  $out/sources/$file" | sha256sum --check --status 2>/dev/null; then
+    return
+  elif [ "$suite" = npm ]; then
+    need npm:npm
+    fresh=$(mktemp -d)
+    (cd "$fresh" && npm pack --silent "$package" >/dev/null) || die "engines: $package cannot be fetched from npm"
+  else
     need apt-get:apt
-    apt=$(mktemp -d)
-    mkdir -p "$apt"/{lists/partial,archives/partial} "$out/sources"
+    fresh=$(mktemp -d)
+    mkdir -p "$fresh"/{lists/partial,archives/partial}
     site=$(apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' | grep -v -- '-security$' | head -1 | cut -d' ' -f1)
     [ -n "$site" ] || die "engines: apt knows no place for packages; put $file (SHA-256 $sum) into $out/sources"
-    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $site $suite main" >"$apt/sources.list"
-    (cd "$apt" && options=(-qq -o Dir::State::lists="$apt/lists" -o Dir::Cache="$apt" -o Dir::Etc::sourcelist="$apt/sources.list"
+    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $site $suite main" >"$fresh/sources.list"
+    (cd "$fresh" && options=(-qq -o Dir::State::lists="$fresh/lists" -o Dir::Cache="$fresh" -o Dir::Etc::sourcelist="$fresh/sources.list"
       -o Dir::Etc::sourceparts=- -o APT::Sandbox::User=root -o Acquire::Retries=3) &&
       apt-get "${options[@]}" update && apt-get "${options[@]}" source --download-only $part "$package" >/dev/null) || die "engines: $package of $suite cannot be fetched"
-    echo "$sum  $apt/$file" | sha256sum --check --quiet || die "engines: $file is not the one that was chosen: its SHA-256 is not $sum"
-    mv "$apt/$file" "$out/sources/$file"
-    rm -rf "$apt"
   fi
+  echo "$sum  $fresh/$file" | sha256sum --check --quiet || die "engines: $file is not the one that was chosen: its SHA-256 is not $sum"
+  mkdir -p "$out/sources"
+  mv "$fresh/$file" "$out/sources/$file"
+  rm -rf "$fresh"
+}
+
+# link_program and link_interpreter make engine.wasm of engine.o and door.o, and of an interpreter. The stack lies below everything else: to overflow it is
+# a trap. Where there is a wasm-opt, clang would run it on what is optimised, and keeps the section target_features for it: so that all machines make the
+# same, there is no optimisation here, and the section is always kept.
+link_program() {
+  "${cc[@]}" -O0 -mexec-model=reactor "-Wl,--strip-all,--keep-section=target_features,--stack-first,-z,stack-size=$stack" -o engine.wasm engine.o door.o "${parts[@]}"
+}
+
+# This one is for an interpreter that was linked by others, interpreter.wasm. What is ours becomes a module that works in the interpreter's memory, in pages
+# from base on, which are not the interpreter's; binaryen makes one module of both, where door is the name by which the interpreter imports from ours. It
+# saves local variables, of which asyncify leaves many, so that compiling the engine does not take long.
+link_interpreter() {
+  local features=(--enable-{bulk-memory,multivalue,mutable-globals,nontrapping-float-to-int,reference-types,sign-ext})
+  "${cc[@]}" -O0 -nostartfiles "-Wl,--no-entry,--strip-all,--global-base=$base,-z,stack-size=$stack" -Xlinker --import-memory=interpreter,memory \
+    -o ours.wasm engine.o door.o
+  wasm-merge "${features[@]}" interpreter.wasm interpreter ours.wasm "$door" -o both.wasm
+  wasm-opt "${features[@]}" --coalesce-locals --memory-packing both.wasm -o engine.wasm
 }
 
 # compile NAME TO: builds an engine in a scratch folder.
 compile() (
   . "$pdk/$1/engine/engine.sh"
+  [ "$suite" != npm ] || PATH=$(binaryen):$PATH
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
   cd "$work"
@@ -77,9 +106,7 @@ compile() (
     die "engines: $runtime cannot be built"
   fi
   "${cc[@]}" -std=c2x -Wall -Wextra -c "$here/door.c" -o door.o
-  # The stack lies below everything else: to overflow it is a trap. Where there is a wasm-opt, clang would run it on what is optimised, and keeps the
-  # section target_features for it: so that all machines make the same, there is no optimisation here, and the section is always kept.
-  "${cc[@]}" -O0 -mexec-model=reactor "-Wl,--strip-all,--keep-section=target_features,--stack-first,-z,stack-size=$stack" -o engine.wasm engine.o door.o "${parts[@]}"
+  if [ "$suite" = npm ]; then link_interpreter; else link_program; fi
   # What it was made of: plugins take it over into their bill of materials.
   printf %s "${bill:-}" >bill
   [ ! -s bill ] || llvm-objcopy-19 --add-section=riposte.sbom=bill engine.wasm
@@ -87,14 +114,22 @@ compile() (
   mv source/LICENSE "$2.LICENSE"
 )
 
+# binaryen gives the folder with its programs, which AssemblyScript brings along.
+binaryen() {
+  "$pdk/toolchains.sh" assemblyscript >&2
+  echo "${XDG_CACHE_HOME:-$HOME/.cache}/riposte/toolchains/assemblyscript-$(sed -n 's/.*"assemblyscript": "\([0-9.]*\)".*/\1/p' "$pdk/assemblyscript/toolchain/package.json")/node_modules/binaryen/bin"
+}
+
 # inputs NAME: what an engine is made of, as one digest.
 inputs() (
+  embeds=()
   . "$pdk/$1/engine/engine.sh"
   {
     echo "$sum $patches_sum"
     clang-19 --version
+    [ "$suite" != npm ] || cat "$pdk/assemblyscript/toolchain/package-lock.json"
     dpkg-query -W wasi-libc libclang-rt-19-dev-wasm32 lld-19 2>/dev/null || true
-    cd "$pdk" && find engine "$1/engine" -type f ! -name digests -print0 | sort -z | xargs -0 sha256sum
+    cd "$pdk" && find engine "$1/engine" "${embeds[@]}" -type f ! -name digests -print0 | sort -z | xargs -0 sha256sum
   } | sha256sum | cut -d' ' -f1
 )
 
@@ -117,7 +152,7 @@ repin() {
 }
 
 make_engine() {
-  local name=$1 runtime package suite file sum patches='' patches_sum='' stack bill part digest now
+  local name=$1 runtime package suite file sum patches='' patches_sum='' stack base door bill embeds=() part digest now
   . "$pdk/$name/engine/engine.sh"
   need "${tools[@]}" "${more[@]}"
   mkdir -p "$out"
@@ -155,8 +190,10 @@ for argument in "$@"; do
   --install) install=yes ;;
   --check) check=yes ;;
   --pin) check=yes pin=yes ;;
-  python | js | lua) names+=("$argument") ;;
-  *) die "usage: $0 [--install] [--check] [--pin] [python] [js] [lua]" ;;
+  *)
+    [ -e "$pdk/$argument/engine/engine.sh" ] || die "usage: $0 [--install] [--check] [--pin] [NAME …] (there is no pdk/$argument/engine/engine.sh)"
+    names+=("$argument")
+    ;;
   esac
 done
 ((${#names[@]})) || names=(js lua python)

@@ -52,7 +52,7 @@ type Tool struct {
 
 // Languages lists what plugins can be written in.
 func Languages() []Language {
-	return []Language{golang(), rust(), python(), javascript(), lua(), c(), assemblyscript()}
+	return []Language{golang(), rust(), python(), javascript(), lua(), perl(), c(), assemblyscript()}
 }
 
 // Find gives the language of this name, title or other name.

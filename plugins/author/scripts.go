@@ -32,6 +32,11 @@ func lua() Language {
 		Kit: map[string]string{"lua/riposte.lua": "../riposte.lua", "lua/riposte/codec.lua": "../riposte/codec.lua"}}, ".lua")
 }
 
+func perl() Language {
+	return scriptLanguage("perl@5.42", Language{Name: "perl", Title: "Perl",
+		Kit: map[string]string{"perl/Riposte.pm": "../Riposte.pm", "perl/Riposte/Codec.pm": "../Riposte/Codec.pm"}}, ".pl", ".pm")
+}
+
 // scriptLanguage completes a language whose programs are files with these endings, for an engine. The kit lies beside them, where the native
 // interpreter finds it too; a folder without it gets that of this program.
 func scriptLanguage(runtime string, l Language, endings ...string) Language {

@@ -48,7 +48,7 @@ func write(t *testing.T, file, text string) {
 
 // TestUnitTestsOfTheScriptTemplates runs them natively, where the kits stand in for the host.
 func TestUnitTestsOfTheScriptTemplates(t *testing.T) {
-	for lang, command := range map[string][]string{"python": {"python3", "-m", "unittest"}, "js": {"node", "--test"}, "lua": {"lua5.4", "plugin_test.lua"}} {
+	for lang, command := range map[string][]string{"python": {"python3", "-m", "unittest"}, "js": {"node", "--test"}, "lua": {"lua5.4", "plugin_test.lua"}, "perl": {"prove", "-I.", "plugin.t"}} {
 		t.Run(lang, func(t *testing.T) {
 			if _, err := exec.LookPath(command[0]); err != nil {
 				t.Skip("NOT TESTED: ", err)
@@ -98,6 +98,10 @@ func TestMistakesInScriptsAreFoundByTheBuild(t *testing.T) {
 		{"lua", "plugin.lua", "require 'nothing'\n", "plugin.lua:1", "there is no module nothing"},
 		{"lua", "plugin.lua", "local x = 1\n", "plugin.lua", "import the kit"},
 		{"lua", "plugin.lua", "require 'riposte'.action('lookup', print)\n", "$.actions.look-up", "did you mean lookup?"},
+		{"perl", "plugin.pl", "use Riposte;\nmy = 1;\n", "plugin.pl:2", "No such class"},
+		{"perl", "plugin.pl", "use Riposte;\nuse LWP;\n", "plugin.pl:2", "Can't locate LWP.pm"},
+		{"perl", "plugin.pl", "my $x = 1;\n", "plugin.pl", "use the kit"},
+		{"perl", "plugin.pl", "use Riposte;\naction lookup => sub {};\n", "$.actions.look-up", "did you mean lookup?"},
 		{"js", "plugin.js", "import './riposte.js';\nlet = ;\n", "plugin.js:2:", "SyntaxError"},
 		{"js", "plugin.js", "import './nothing.js';\n", "", "there is no file nothing.js"},
 		{"js", "plugin.js", "let x;\n", "plugin.js", "import the kit"},

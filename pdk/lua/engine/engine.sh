@@ -5,6 +5,7 @@ sum=9fbf5e28ef86c69858f6d3d34eccc32e911c1a28b4120ff3e84aaa70cfbf1e30
 stack=524288
 bill='{"type":"platform","name":"Lua","version":"5.4.7","licenses":[{"expression":"MIT"}],"purl":"pkg:generic/lua@5.4.7"}'
 more=(awk:mawk)
+embeds=(lua/riposte/codec.lua)
 parts=(unwind.o -lwasi-emulated-process-clocks)
 
 build() {
