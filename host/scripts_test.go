@@ -293,7 +293,7 @@ func BenchmarkScripts(b *testing.B) {
 		_, _ = w.Write([]byte(`{"ok":true,"list":[1,2,3]}`))
 	}))
 	defer server.Close()
-	for name, wanted := range map[string]time.Duration{"js": 2 * time.Millisecond, "lua": 2 * time.Millisecond, "python": 5 * time.Millisecond} {
+	for name, wanted := range map[string]time.Duration{"js": 2 * time.Millisecond, "lua": 2 * time.Millisecond, "perl": 5 * time.Millisecond, "python": 5 * time.Millisecond} {
 		b.Run(name, func(b *testing.B) {
 			h := newHost(b, host.Options{})
 			log := &tape.Memory{}

@@ -98,7 +98,7 @@ func TestMistakesInScriptsAreFoundByTheBuild(t *testing.T) {
 		{"lua", "plugin.lua", "require 'nothing'\n", "plugin.lua:1", "there is no module nothing"},
 		{"lua", "plugin.lua", "local x = 1\n", "plugin.lua", "import the kit"},
 		{"lua", "plugin.lua", "require 'riposte'.action('lookup', print)\n", "$.actions.look-up", "did you mean lookup?"},
-		{"perl", "plugin.pl", "use Riposte;\nmy = 1;\n", "plugin.pl:2", "No such class"},
+		{"perl", "plugin.pl", "use Riposte;\nmy = 1;\n", "plugin.pl:2", "syntax error"},
 		{"perl", "plugin.pl", "use Riposte;\nuse LWP;\n", "plugin.pl:2", "Can't locate LWP.pm"},
 		{"perl", "plugin.pl", "my $x = 1;\n", "plugin.pl", "use the kit"},
 		{"perl", "plugin.pl", "use Riposte;\naction lookup => sub {};\n", "$.actions.look-up", "did you mean lookup?"},
