@@ -17,7 +17,13 @@ import (
 )
 
 // FuzzJSON holds the kits that read and write JSON by themselves against encoding/json, in the sandbox.
-func FuzzJSON(f *testing.F) {
+func FuzzJSON(f *testing.F) { fuzzJSON(f, "c", "ts", "lua") }
+
+// FuzzPerlJSON does the same with Perl, whose engine takes some seconds to compile in each worker.
+func FuzzPerlJSON(f *testing.F) { fuzzJSON(f, "perl") }
+
+func fuzzJSON(f *testing.F, languages ...string) {
+	f.Helper()
 	for _, seed := range []string{
 		``, ` `, `null`, `true`, `fals`, `0`, `-0`, `01`, `-`, `1.`, `.5`, `1e5`, `1E+5`, `1e-7`, `0.1`, `1e999`, `123456789012345678901234567890`, `5e-324`, `2.2250738585072014e-308`,
 		`"a"`, `"\u0000\u0001"`, `"\ud83d\ude00"`, `"\ud83d"`, `"\ude00\ud83d"`, `"\ud83d\ud83d\ude00"`, `"\u12"`, `"\x"`, `"\`, `"`, "\"\t\"", `"é😀\/\b\f\n\r\t\"\\"`, "\"\x7f\u2028\"",
@@ -28,7 +34,7 @@ func FuzzJSON(f *testing.F) {
 	}
 	h := startHost(f)
 	kits := map[string]*bundle.Bundle{}
-	for _, name := range []string{"c", "ts", "lua", "perl"} {
+	for _, name := range languages {
 		l, err := author.Find(name)
 		if err != nil {
 			f.Fatal(err)

@@ -7,8 +7,10 @@ no warnings qw(experimental recursion);
 use constant DEPTH => 200;    # levels of arrays and objects within each other
 
 sub wrong ($wanted) {
-    my $found = /\G(.)/gcs ? "'$1'" : 'the end';
-    die 'character ' . (pos() // 0) . ": found $found, expected $wanted\n";
+    my $at    = pos() // 0;
+    my $found = /\G([\x00-\x7f]|[\xc0-\xff][\x80-\xbf]*)/gc ? "'$1'" : 'the end';
+    utf8::decode($found);
+    die "byte $at: found $found, expected $wanted\n";
 }
 
 my %escapes = ('"' => '"', '\\' => '\\', '/' => '/', b => "\b", f => "\f", n => "\n", r => "\r", t => "\t");
@@ -16,20 +18,23 @@ my %escapes = ('"' => '"', '\\' => '\\', '/' => '/', b => "\b", f => "\f", n => 
 # Reads what stands behind \u. Half of a pair of UTF-16 becomes U+FFFD.
 sub read_escape () {
     my $code = /\G([0-9a-fA-F]{4})/gc ? hex $1 : wrong('four hexadecimal digits');
-    return chr($code) if $code < 0xD800 || $code > 0xDFFF;
-    return "\x{FFFD}" if $code > 0xDBFF || !/\G\\u([dD][c-fC-F][0-9a-fA-F]{2})/gc;
-    return chr(0x10000 + (($code - 0xD800) << 10) + hex($1) - 0xDC00);
+    my $low = $code >= 0xD800 && $code <= 0xDBFF && /\G\\u([dD][c-fC-F][0-9a-fA-F]{2})/gc ? hex $1 : 0;
+    $code = $low ? 0x10000 + (($code - 0xD800) << 10) + $low - 0xDC00 : 0xFFFD if $code >= 0xD800 && $code <= 0xDFFF;
+    utf8::encode(my $bytes = chr $code);
+    return $bytes;
 }
 
-# The readers read from $_, behind what was read before.
+# The readers read from $_, which holds bytes, behind what was read before.
 sub read_string () {
     my $text = '';
     while () {
         $text .= $1 if /\G([^"\\\x00-\x1f]+)/gc;
-        return $text if /\G"/gc;
+        last if /\G"/gc;
         /\G\\/gc or wrong(/\G\z/gc ? 'a "' : 'no control character in a text');
         $text .= /\Gu/gc ? read_escape() : /\G(["\\\/bfnrt])/gc ? $escapes{$1} : wrong('an escape');
     }
+    utf8::decode($text);
+    return $text;
 }
 
 sub read_array ($depth) {
@@ -78,6 +83,7 @@ sub read_value ($depth) {
 # Reads JSON: objects are hashes, true and false are Perl's own, null is undef.
 sub decode ($text) {
     die "there is no text\n" unless defined $text;
+    utf8::encode($text);
     local $_ = $text;
     my $value = read_value(0);
     wrong('the end') unless /\G\z/gc;
@@ -91,9 +97,10 @@ sub write_string ($text) { return '"' . $text =~ s/(["\\\x00-\x1f])/$escaped{$1}
 
 sub write_number ($number) {
     die "$number is no JSON\n" if $number - $number != 0;
-    return "$number" if "$number" =~ /\A-?[0-9]+\z/;
+    my $text = "$number";
+    return $text if index($text, '.') < 0 && index($text, 'e') < 0;
     for my $digits (15 .. 17) {
-        my $text = sprintf "%.${digits}g", $number;
+        $text = sprintf "%.${digits}g", $number;
         return $text if $text == $number;
     }
 }
