@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -236,6 +237,30 @@ func openImage(path string, copies bool) (*image, error) {
 		return nil, fmt.Errorf("read the memory: %w", err)
 	}
 	return im, nil
+}
+
+// writeFile writes a file that is either not there or whole. It writes a page at a time: what Linux is given at once it keeps in pieces of up to 2 MiB,
+// and maps such a piece whole to an instance that reads a byte of it, which then counts as the instance's memory, and is looked at when that is restored.
+func writeFile(path string, content []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("host: cache: %w", err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".part-*")
+	if err != nil {
+		return fmt.Errorf("host: cache: %w", err)
+	}
+	for page := range slices.Chunk(content, pageSize) {
+		if _, err = f.Write(page); err != nil {
+			break
+		}
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("host: cache: %w", err), os.Remove(f.Name()))
+	}
+	return nil
 }
 
 func (im *image) release() {

@@ -33,7 +33,7 @@ func imageOf(t *testing.T, random *rand.Rand, pages int) (content []byte, shared
 func share(t *testing.T, content []byte) *sharedPages {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "x.riposte-image")
-	if err := os.WriteFile(path, content, 0o600); err != nil {
+	if err := writeFile(path, content); err != nil {
 		t.Fatal(err)
 	}
 	file, err := os.Open(path)
@@ -102,6 +102,36 @@ func TestPagesAreRestoredEachTime(t *testing.T) {
 				t.Error("another instance, or the image, has changed")
 			}
 		})
+	}
+}
+
+// TestLittleIsMappedThatIsNotRead: to read a byte of the image does not bring megabytes of it.
+func TestLittleIsMappedThatIsNotRead(t *testing.T) {
+	const pages = 1024
+	_, shared := imageOf(t, rand.New(rand.NewPCG(5, 6)), pages)
+	if shared.pagemap == nil {
+		t.Skip("NOT TESTED: the kernel does not tell pages")
+	}
+	shared.scans = false // what is read of each page tells which are there
+	p, err := shared.private(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.release()
+	for _, page := range []int{100, 700} {
+		if p.content[page*pageSize] != shared.content[page*pageSize] {
+			t.Errorf("page %d is not that of the image", page)
+		}
+	}
+	if err := p.find(len(p.content)); err != nil || p.held() > 0 {
+		t.Fatalf("%d bytes are the instance's own: %v", p.held(), err)
+	}
+	there := 0
+	for at := 7; at < len(p.entries); at += 8 { // the highest bit says that a page is present
+		there += int(p.entries[at] >> 7)
+	}
+	if there < 2 || there > pages/8 {
+		t.Errorf("%d of %d pages are mapped after two were read", there, pages)
 	}
 }
 

@@ -155,25 +155,6 @@ func takeApart(module []byte) (meter.Parts, error) {
 	return meter.Split(metered)
 }
 
-// writeFile writes a file that is either not there or whole.
-func writeFile(path string, content []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("host: cache: %w", err)
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".part-*")
-	if err != nil {
-		return fmt.Errorf("host: cache: %w", err)
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("host: cache: %w", err), os.Remove(f.Name()))
-	}
-	return nil
-}
-
 // acquire gives the module of an installed package, and loads it if need be. The caller must release it.
 func (s *moduleStore) acquire(ctx context.Context, b *bundle.Bundle) (*loadedModule, error) {
 	s.mu.Lock()
