@@ -31,8 +31,8 @@ func newCommand(c *client) *cobra.Command {
 			}
 			w := c.writer()
 			fmt.Fprintf(w, "%s: a plugin in %s, %d files\n\n  cd %s\n  riposte plugin build\n  riposte plugin test\n", dir, l.Title, len(files), quoted(dir))
-			if err := l.Missing(); err != nil {
-				fmt.Fprintln(w, "\nBefore that:", err)
+			if missing := abi.AsFault(l.Missing()); missing != nil {
+				fmt.Fprintf(w, "\nBefore that: %s.\n  %s\n", missing.Message, missing.Hint)
 			}
 			return nil
 		}}

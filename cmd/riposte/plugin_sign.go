@@ -251,6 +251,9 @@ func (f *inspection) table(w *tabwriter.Writer) {
 	if f.Engine != "" {
 		fmt.Fprintf(w, "engine\t%s, %s\n", m.Runtime, f.Engine)
 	}
+	for _, line := range f.Asks {
+		fmt.Fprintf(w, "asks for\t%s\n", line)
+	}
 	fmt.Fprintf(w, "imports\t%s\n", orDash(strings.Join(f.Imports, ", ")))
 	var parts []string
 	for _, s := range f.Sections {
@@ -260,22 +263,32 @@ func (f *inspection) table(w *tabwriter.Writer) {
 	for _, a := range f.Assets {
 		fmt.Fprintf(w, "asset\t%s, %d bytes\n", a.Name, a.Size)
 	}
+	f.madeOf(w)
+}
+
+// madeOf lists what the bill of materials names: of sources the names alone, since they are many.
+func (f *inspection) madeOf(w *tabwriter.Writer) {
 	var bill struct {
 		Components []bundle.Component `json:"components"`
 	}
-	if json.Unmarshal(f.SBOM, &bill) == nil {
-		for _, part := range bill.Components {
-			is, how := part.Version, "made of"
-			if part.Scope == bundle.Excluded {
-				how = "made with"
-			}
-			if is == "" && len(part.Hashes) > 0 {
-				is = strings.ToLower(part.Hashes[0].Algorithm) + " " + part.Hashes[0].Content
-			}
-			fmt.Fprintf(w, "%s\t%s %s\n", how, part.Name, is)
-		}
+	if json.Unmarshal(f.SBOM, &bill) != nil {
+		return
 	}
-	for _, line := range f.Asks {
-		fmt.Fprintf(w, "asks for\t%s\n", line)
+	var sources []string
+	for _, part := range bill.Components {
+		is, how := part.Version, "made of"
+		switch {
+		case part.Type == "file":
+			sources = append(sources, part.Name)
+			continue
+		case part.Scope == bundle.Excluded:
+			how = "made with"
+		case is == "" && len(part.Hashes) > 0:
+			is = strings.ToLower(part.Hashes[0].Algorithm) + " " + part.Hashes[0].Content
+		}
+		fmt.Fprintf(w, "%s\t%s %s\n", how, part.Name, is)
+	}
+	if len(sources) > 0 {
+		fmt.Fprintf(w, "sources\t%s\n", strings.Join(sources, ", "))
 	}
 }

@@ -51,7 +51,7 @@ func findRust() (rustTools, error) {
 			return rustTools{"/usr/bin/cargo", []string{"RUSTC=" + rustc, "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=" + linker}, []string{"--sysroot=" + root}}, nil
 		}
 	}
-	return rustTools{}, abi.NewFault(abi.Failed, "this Rust has no standard library for "+rustTarget, "rustup target add "+rustTarget)
+	return rustTools{}, abi.NewFault(abi.Failed, "this Rust has no standard library for "+rustTarget, "rustup target add "+rustTarget+"; without rustup, make toolchains in a checkout of Riposte")
 }
 
 func hasTarget(sysroot string) bool {
