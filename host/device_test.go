@@ -168,7 +168,7 @@ func TestCommandsThatMisbehave(t *testing.T) {
 		{"lines", "{}\n", abi.Trap, "neither an output nor a fault"},
 		{"lines", "[]\n", abi.Trap, "neither a request nor a result"},
 		{"lines", "\x00\x00\x00\x0c{\"output\":1}\n", abi.Trap, "neither a request nor a result"},
-		{"lines", "{\"output\":1} {}\n", abi.Trap, "something after it"},
+		{"lines", "{\"output\":1} {}\n", abi.Trap, "something behind its end"},
 		{"lines", "{\"fn\":\"log.write\",\"request\":{}}\n{\"fn\":\"log.write\"}\n", abi.Trap, "before it had read the answer"},
 		{"lines", strings.Repeat("x", 3<<20), abi.Trap, "without an end"},
 		{"lines", "\n \r\n{\"output\":{\"x\":1}}\r\n", "", `{"x":1}`},

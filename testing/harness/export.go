@@ -66,7 +66,7 @@ func differences(one *Result) string {
 			fmt.Fprintf(&b, "%s %s\n", line.Sign, line.Text)
 		}
 	}
-	return fenced(b.String())
+	return fenced(calm(b.String(), false))
 }
 
 // deeds tells what a case did, as the terminal does.
@@ -138,7 +138,7 @@ func WriteJUnit(w io.Writer, r *Report) error {
 			for _, f := range one.Failures {
 				lines = append(lines, f.String())
 			}
-			out := &junitOut{Type: string(one.Verdict), Message: one.Trouble(), Text: strings.Join(lines, "\n")}
+			out := &junitOut{Type: string(one.Verdict), Message: one.Trouble(), Text: calm(strings.Join(lines, "\n"), false)}
 			if one.Fault != nil {
 				out.Type = string(one.Fault.Kind)
 			}

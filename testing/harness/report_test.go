@@ -76,6 +76,36 @@ func TestTerminalShowsTroubleLast(t *testing.T) {
 	}
 }
 
+// TestReportsOrderNothing: what a plugin and its peer say gives no orders to a terminal, and makes no XML that cannot be read.
+func TestReportsOrderNothing(t *testing.T) {
+	c := parse(t, "case: x\naction: blocked\n"+settings+"parameters: {ip: 203.0.113.66}\nstubs: [{fn: http.fetch, status: 500, text: \"\\e[2J\\e]0;title\\a\\e[31mred ]]>\"}]\nexpect: {fault: {message: \"\\e[8m\"}}\n")
+	report := run(t, harness.Mode{}, c)
+	for name, write := range map[string]func(io.Writer) error{
+		"terminal": func(w io.Writer) error { return harness.WriteTerminal(w, report, harness.Style{}) },
+		"colours":  func(w io.Writer) error { return harness.WriteTerminal(w, report, harness.Style{Color: true}) },
+		"Markdown": func(w io.Writer) error { return harness.WriteMarkdown(w, report) },
+		"JUnit":    func(w io.Writer) error { return harness.WriteJUnit(w, report) },
+	} {
+		var b bytes.Buffer
+		if err := write(&b); err != nil {
+			t.Fatal(err)
+		}
+		for _, order := range []string{"\x1b[2J", "\x1b]0", "\x1b[8m", "\a"} {
+			if strings.Contains(b.String(), order) {
+				t.Errorf("%s holds %q", name, order)
+			}
+		}
+		if !strings.Contains(b.String(), "\u241b[2J") {
+			t.Errorf("%s does not show what was ordered:\n%s", name, b.String())
+		}
+		if name == "JUnit" {
+			if err := xml.Unmarshal(b.Bytes(), new(struct{})); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 func TestDifferences(t *testing.T) {
 	for _, test := range []struct{ want, got, lines string }{
 		{"true", "false", ""},
