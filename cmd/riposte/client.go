@@ -173,6 +173,11 @@ func (c *client) show(v any, table func(w *tabwriter.Writer)) error {
 	return w.Flush()
 }
 
+// done tells what a command did: in words, or v as JSON or YAML.
+func (c *client) done(v any, format string, words ...any) error {
+	return c.show(v, func(w *tabwriter.Writer) { fmt.Fprintf(w, format, words...) })
+}
+
 // ago tells a time to people.
 func ago(t time.Time) string {
 	switch d := time.Since(t); {

@@ -29,15 +29,24 @@ func newCommand(c *client) *cobra.Command {
 			if err != nil {
 				return newFolder(dir, err)
 			}
-			w := c.writer()
-			fmt.Fprintf(w, "%s: a plugin in %s, %d files\n\n  cd %s\n  riposte plugin build\n  riposte plugin test\n", dir, l.Title, len(files), quoted(dir))
-			if missing := abi.AsFault(l.Missing()); missing != nil {
-				fmt.Fprintf(w, "\nBefore that: %s.\n  %s\n", missing.Message, missing.Hint)
+			missing := abi.AsFault(l.Missing())
+			before := ""
+			if missing != nil {
+				before = fmt.Sprintf("\nBefore that: %s.\n  %s\n", missing.Message, missing.Hint)
 			}
-			return nil
+			return c.done(made{dir, l.Name, files, missing}, "%s: a plugin in %s, %d files\n\n  cd %s\n  riposte plugin build\n  riposte plugin test\n%s",
+				dir, l.Title, len(files), quoted(dir), before)
 		}}
 	cmd.Flags().StringVar(&lang, "lang", "go", "language: "+strings.Join(languages(), ", "))
 	return cmd
+}
+
+// made is a new plugin's folder.
+type made struct {
+	Folder   string     `json:"folder"`
+	Language string     `json:"language"`
+	Files    []string   `json:"files"`
+	Missing  *abi.Fault `json:"missing,omitempty"` // on this machine, to build it
 }
 
 // newFolder says why a folder cannot be made. What is wrong with its name says so itself.
@@ -125,6 +134,5 @@ func (c *client) writePackage(out string, p *author.Package) error {
 	if err := writeWhole(out, p.File, 0o644); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.writer(), "%s: %s, %d KiB, %s\n", out, p.Name(), (p.Size+1023)>>10, p.Digest)
-	return nil
+	return c.done(written{File: out, Plugin: p.Name(), Digest: p.Digest}, "%s: %s, %d KiB, %s\n", out, p.Name(), (p.Size+1023)>>10, p.Digest)
 }

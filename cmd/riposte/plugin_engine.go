@@ -35,20 +35,25 @@ func engineCommand(c *client) *cobra.Command {
 			if out == "" {
 				out = filepath.Dir(args[0])
 			}
-			return c.writeEngine(out, b, engine)
+			file, err := writeEngine(out, b, engine)
+			if err != nil {
+				return err
+			}
+			return c.done(written{Plugin: b.Name(), Digest: b.Digest, Engine: file}, "%s", tellEngine(file, b, engine))
 		}}
 	outFlag(cmd, &out, "folder to write it to (default that of the package)")
 	return cmd
 }
 
-// writeEngine writes the engine of a package into a folder, and says so.
-func (c *client) writeEngine(dir string, b *bundle.Bundle, engine []byte) error {
+// writeEngine writes the engine of a package into a folder, and gives its file.
+func writeEngine(dir string, b *bundle.Bundle, engine []byte) (string, error) {
 	file := filepath.Join(dir, engines.File(b.Engine()))
-	if err := writeWhole(file, engine, 0o644); err != nil {
-		return err
-	}
-	fmt.Fprintf(c.writer(), "%s: %s, in which %s runs, %d KiB\n", file, b.Manifest.Runtime, b.Name(), (len(engine)+1023)>>10)
-	return nil
+	return file, writeWhole(file, engine, 0o644)
+}
+
+// tellEngine says in a line what an engine that was written is for.
+func tellEngine(file string, b *bundle.Bundle, engine []byte) string {
+	return fmt.Sprintf("%s: %s, in which %s runs, %d KiB\n", file, b.Manifest.Runtime, b.Name(), (len(engine)+1023)>>10)
 }
 
 // placeEngine sees to it that the engine of a package lies in the content, and gives its file; "" for a package that needs none.

@@ -72,6 +72,16 @@ func readFile(name string, limit int64, expected string) ([]byte, error) {
 	return text, nil
 }
 
+// written is a file that a command made, and the package that it is, is about or belongs to.
+type written struct {
+	File   string `json:"file,omitempty"`
+	Plugin string `json:"plugin"` // name@version
+	Digest string `json:"digest"` // of the package
+	Signer string `json:"signer,omitempty"`
+	Key    string `json:"key,omitempty"`    // id of the one that signed
+	Engine string `json:"engine,omitempty"` // file of the engine
+}
+
 // writeNew writes a file that must not be there yet.
 func writeNew(name string, content []byte, mode os.FileMode) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -121,26 +122,42 @@ func (c *client) install(cmd *cobra.Command, site *site, p *parcel, downgrade bo
 	if err := dropEngines(site); err != nil {
 		return err
 	}
-	w := c.writer()
-	fmt.Fprintf(w, "%s is installed: %s, signed by %s\n", b.Name(), target, orNobody(signer))
-	if engine != "" {
-		fmt.Fprintf(w, "It runs in %s: %s\n", b.Manifest.Runtime, engine)
+	done := installed{written: written{File: target, Plugin: b.Name(), Digest: b.Digest, Signer: signer, Engine: engine}}
+	if known {
+		done.Changes, done.Held = changes, trust.Widens(changes)
+	} else {
+		done.Asks = trust.AsksOf(&b.Manifest).Words()
+	}
+	return c.show(done, func(w *tabwriter.Writer) { done.tell(w, &b.Manifest, known, before.Signer) })
+}
+
+// installed is what install did.
+type installed struct {
+	written
+	Asks    []string       `json:"asks,omitempty"`    // of a plugin that is new here
+	Changes []trust.Change `json:"changes,omitempty"` // of another, beside what was granted
+	Held    bool           `json:"held"`              // nothing of it runs before riposte plugin grant
+}
+
+func (i *installed) tell(w io.Writer, m *abi.Manifest, known bool, signerBefore string) {
+	fmt.Fprintf(w, "%s is installed: %s, signed by %s\n", i.Plugin, i.File, orNobody(i.Signer))
+	if i.Engine != "" {
+		fmt.Fprintf(w, "It runs in %s: %s\n", m.Runtime, i.Engine)
 	}
 	if !known {
 		fmt.Fprintln(w, "It asks for, and connectors may grant it:")
-		for _, line := range trust.AsksOf(&b.Manifest).Words() {
+		for _, line := range i.Asks {
 			fmt.Fprintln(w, "  "+line)
 		}
-		return nil
+		return
 	}
-	if before.Signer != signer {
-		fmt.Fprintf(w, "Its signer is another one: it was %s.\n", orNobody(before.Signer))
+	if signerBefore != i.Signer {
+		fmt.Fprintf(w, "Its signer is another one: it was %s.\n", orNobody(signerBefore))
 	}
-	printChanges(w, changes)
-	if trust.Widens(changes) {
-		fmt.Fprintf(w, "Nothing of %s runs until somebody accepts that: riposte plugin grant %s\n", b.Manifest.Plugin, b.Manifest.Plugin)
+	printChanges(w, i.Changes)
+	if i.Held {
+		fmt.Fprintf(w, "Nothing of %s runs until somebody accepts that: riposte plugin grant %s\n", m.Plugin, m.Plugin)
 	}
-	return nil
 }
 
 // knows says whether something was granted to a plugin before: by the lock, or because it is built in. What is built in goes into the lock

@@ -64,10 +64,10 @@ func pushCommand(c *client) *cobra.Command {
 				}
 			}
 			digest, err := pushArtifact(cmd.Context(), ref, b, signature, engine)
-			if err == nil {
-				fmt.Fprintf(c.writer(), "%s is pushed: %s%s@%s\n", b.Name(), ociPrefix, ref, digest)
+			if err != nil {
+				return err
 			}
-			return err
+			return c.done(written{File: ociPrefix + ref + "@" + digest, Plugin: b.Name(), Digest: b.Digest}, "%s is pushed: %s%s@%s\n", b.Name(), ociPrefix, ref, digest)
 		}}
 }
 
@@ -87,20 +87,21 @@ func pullCommand(c *client) *cobra.Command {
 			if out == "" {
 				out = p.Manifest.Plugin + ".wasm"
 			}
+			wrote, said := written{File: out, Plugin: p.Name(), Digest: p.Digest}, ""
 			if p.Engine() != "" {
 				engine, err := p.engine(cmd.Context())
 				if err != nil {
 					return err
 				}
-				if err := c.writeEngine(filepath.Dir(out), p.Bundle, engine); err != nil {
+				if wrote.Engine, err = writeEngine(filepath.Dir(out), p.Bundle, engine); err != nil {
 					return err
 				}
+				said = tellEngine(wrote.Engine, p.Bundle, engine)
 			}
 			if err := place(out, p.file, p.signature); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.writer(), "%s: %s, %s\n", out, p.Name(), p.Digest)
-			return nil
+			return c.done(wrote, "%s%s: %s, %s\n", said, out, p.Name(), p.Digest)
 		}}
 	outFlag(cmd, &out, "package to write (default PLUGIN.wasm)")
 	return cmd

@@ -110,8 +110,8 @@ func signCommand(c *client) *cobra.Command {
 			if err := writeWhole(file, signature, 0o644); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.writer(), "%s: %s is signed with the key %s\n", file, b.Name(), trust.KeyID(secret.ID()))
-			return nil
+			id := trust.KeyID(secret.ID())
+			return c.done(written{File: file, Plugin: b.Name(), Digest: b.Digest, Key: id}, "%s: %s is signed with the key %s\n", file, b.Name(), id)
 		}}
 	cmd.Flags().StringVarP(&key, "key", "k", env("RIPOSTE_SIGNING_KEY", ""), "secret key file, of this program or of minisign ($RIPOSTE_SIGNING_KEY)")
 	return cmd
@@ -142,8 +142,7 @@ func verifyCommand(c *client) *cobra.Command {
 			if err != nil {
 				return inFile(args[0]+server.SignatureSuffix, err, "")
 			}
-			fmt.Fprintf(c.writer(), "%s is signed by %s\n%s\n", b.Name(), signer, b.Digest)
-			return nil
+			return c.done(written{Plugin: b.Name(), Digest: b.Digest, Signer: signer}, "%s is signed by %s\n%s\n", b.Name(), signer, b.Digest)
 		}}
 	site.flags(cmd)
 	cmd.Flags().StringVarP(&key, "key", "k", "", "public key (RW…), or its file, instead of trust.yaml")
