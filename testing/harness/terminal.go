@@ -156,9 +156,8 @@ func (s *screen) details(r *Result) {
 	for i := range r.Calls {
 		x := &r.Calls[i]
 		asked, answered := tell(x)
-		if code := plain; x.Refused {
-			code = red
-			answered = s.paint(code, answered)
+		if x.Refused {
+			answered = s.paint(red, answered)
 		}
 		s.printf("%s%s %s\n%s         %s\n", margin, s.paint(dim, fmt.Sprintf("call %-3d", x.Seq)), asked, margin, s.paint(dim, "→ ")+answered)
 	}
