@@ -14,7 +14,8 @@ type blocks struct {
 	next  uint64
 	bytes int64 // of all live blocks, with overhead
 	limit int64
-	last  int // index of the block that was found last
+	last  int    // index of the block that was found last
+	spare []byte // of a block that was freed, for the next: who asks the host over and over makes no garbage by it
 }
 
 type block struct {
@@ -34,7 +35,9 @@ func (b *blocks) alloc(n uint64) uint64 {
 	if n == 0 || n > uint64(b.limit) || !b.room(int(n)) {
 		return 0
 	}
-	return b.adopt(newBytes(int(n)))
+	content, mapped := b.take(int(n))
+	clear(content)
+	return b.adopt(content, mapped)
 }
 
 // put makes a block of a copy of data.
@@ -42,9 +45,18 @@ func (b *blocks) put(data []byte) uint64 {
 	if len(data) == 0 || !b.room(len(data)) {
 		return 0
 	}
-	content, mapped := newBytes(len(data))
+	content, mapped := b.take(len(data))
 	copy(content, data)
 	return b.adopt(content, mapped)
+}
+
+// take gives n bytes that may hold anything.
+func (b *blocks) take(n int) (content []byte, mapped bool) {
+	if most := cap(b.spare); n <= most && n >= most/2 { // else a small block would hold much
+		content, b.spare = b.spare[:n], nil
+		return content, false
+	}
+	return newBytes(n)
 }
 
 // room says whether a block of n bytes is within the limit. It is asked before anything is made: a guest may try for nothing all day.
@@ -116,6 +128,9 @@ func (b *blocks) free(offset uint64) {
 		return
 	}
 	b.bytes -= int64(len(x.data)) + blockOverhead
+	if !x.mapped && len(x.data) > cap(b.spare) {
+		b.spare = x.data[:0]
+	}
 	x.release()
 	b.dead++
 	for n := len(b.list); n > 0 && !b.list[n-1].live; n-- {

@@ -296,8 +296,9 @@ func hostilePeer(t *testing.T) string {
 			<-tick.C
 		}
 	})
+	zeros := make([]byte, 64<<10)
 	mux.HandleFunc("/endless", func(w http.ResponseWriter, r *http.Request) {
-		for zeros := make([]byte, 64<<10); r.Context().Err() == nil; {
+		for r.Context().Err() == nil {
 			if _, err := w.Write(zeros); err != nil {
 				return
 			}
@@ -309,12 +310,13 @@ func hostilePeer(t *testing.T) string {
 		fmt.Fprintf(&headers, "X-%d: %s\r\n", n, strings.Repeat("x", 100))
 	}
 	headers.WriteString("\r\n")
+	head := []byte(headers.String())
 	mux.HandleFunc("/headers", func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			return
 		}
-		_, _ = io.WriteString(conn, headers.String()) // the other side hangs up
+		_, _ = conn.Write(head) // the other side hangs up
 		_ = conn.Close()
 	})
 	mux.HandleFunc("/hangup", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })

@@ -110,7 +110,7 @@ func newFuel(limit int64) fuel {
 	return fuel{tank: meter.Tank{Limit: limit}}
 }
 
-// meterDoor is what a metered module asks: every quarter of a millisecond or so it comes here for fuel, and ends if its time or its ration is over.
+// meterDoor is what a metered module asks: every tenth of a millisecond or so it comes here for fuel, and ends if its time or its ration is over.
 func meterDoor(d door) {
 	d.export(meter.ImportRefill, types(i64), types(i64), func(ctx context.Context, g *guest, _ api.Module, stack []uint64) {
 		if g.fuel.asked {

@@ -38,7 +38,8 @@ type output struct {
 	logs            []abi.LogEntry
 	logBytes        int
 	emissions       []Emission
-	evidenceBytes   int
+	asked           int // emissions that were asked for, taken or not
+	evidenceBytes   int // likewise
 }
 
 // trail is a running digest of requests as the guest made them: a replay, which has no secrets, could not redact them.
@@ -81,6 +82,7 @@ func (s *Session) log(request []byte) *abi.Fault {
 	if len(o.logs) >= MaxLogLines || o.logBytes+len(request) > MaxLogBytes {
 		return abi.NewFault(abi.Limit, fmt.Sprintf("at most %d lines and %d bytes may be logged", MaxLogLines, MaxLogBytes), "")
 	}
+	o.logBytes += len(request) // be it in order or not: reading it takes as long
 	var e abi.LogEntry
 	if fault := s.o.Services.decode(s.redactor.Bytes(request), &e); fault != nil {
 		return fault
@@ -91,7 +93,6 @@ func (s *Session) log(request []byte) *abi.Fault {
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, e.Level) {
 		return abi.NewFault(abi.Invalid, "the log level is not known", "use debug, info, warn or error")
 	}
-	o.logBytes += len(request)
 	o.logs = append(o.logs, e)
 	return nil
 }
@@ -101,22 +102,25 @@ func (s *Session) emit(kind string, request []byte) *abi.Fault {
 	e := Emission{Type: kind}
 	texts := 5*inJSON*MaxEmissionText + besideTexts
 	switch { // before anything is made of it
+	case o.asked >= MaxEmissions:
+		return abi.NewFault(abi.Limit, fmt.Sprintf("at most %d emissions are taken", MaxEmissions), "")
 	case kind != "evidence" && len(request) > texts:
 		return abi.NewFault(abi.TooLarge, fmt.Sprintf("the emission has %d bytes; a text of it may have %d", len(request), MaxEmissionText), "large texts are evidence")
 	case (len(request)-texts)/4*3 > MaxEvidenceBytes-o.evidenceBytes:
 		return abi.NewFault(abi.Limit, fmt.Sprintf("at most %d bytes of evidence are taken", MaxEvidenceBytes), "")
 	}
+	o.asked++
 	if fault := s.o.Services.decode(request, &e.Emission); fault != nil {
+		o.evidenceBytes += len(request)
 		return fault
 	}
+	o.evidenceBytes += len(e.Data)
 	for _, text := range []*string{&e.Kind, &e.Value, &e.Name, &e.Verdict, &e.Note} {
 		*text = s.redactor.String(*text)
 	}
 	e.Data = s.redactor.Bytes(e.Data)
 	switch {
-	case len(o.emissions) >= MaxEmissions:
-		return abi.NewFault(abi.Limit, fmt.Sprintf("at most %d emissions are taken", MaxEmissions), "")
-	case o.evidenceBytes+len(e.Data) > MaxEvidenceBytes:
+	case o.evidenceBytes > MaxEvidenceBytes:
 		return abi.NewFault(abi.Limit, fmt.Sprintf("at most %d bytes of evidence are taken", MaxEvidenceBytes), "")
 	case max(len(e.Kind), len(e.Value), len(e.Name), len(e.Note)) > MaxEmissionText:
 		return abi.NewFault(abi.TooLarge, fmt.Sprintf("a text of the emission has more than %d bytes", MaxEmissionText), "large texts are evidence")
@@ -131,7 +135,6 @@ func (s *Session) emit(kind string, request []byte) *abi.Fault {
 	case !slices.Contains([]string{"", "benign", "suspicious", "malicious", "unknown"}, e.Verdict):
 		return abi.NewFault(abi.Invalid, "the verdict is not known", "use benign, suspicious, malicious or unknown")
 	}
-	o.evidenceBytes += len(e.Data)
 	o.emissions = append(o.emissions, e)
 	return nil
 }

@@ -1,6 +1,7 @@
 package hostcall
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -103,6 +104,30 @@ func testQuota(t *testing.T, fn string, quota int) {
 	}
 	if len(s.Logs())+len(s.Emissions()) != quota || s.Calls() != 0 || len(b.tape.(*tape.Memory).Entries()) != 0 {
 		t.Errorf("%s: %d logs, %d emissions, %d calls", fn, len(s.Logs()), len(s.Emissions()), s.Calls())
+	}
+}
+
+// TestNonsenseUsesTheQuotaUp: what is not in order takes as long to read as what is.
+func TestNonsenseUsesTheQuotaUp(t *testing.T) {
+	for fn, times := range map[string]int{"log.write": MaxLogBytes / 60_000, "emit.finding": MaxEmissions, "emit.evidence": 1 + MaxEvidenceBytes/4/60_000} {
+		s := newBench(t).session()
+		request := []byte(strings.Repeat("[", 60_000))
+		if fn == "emit.evidence" {
+			request = bytes.Repeat(request, 4)
+		}
+		var r abi.Reply
+		for n := 0; r.Fault == nil || r.Fault.Kind == abi.Invalid; n++ {
+			if n > times {
+				t.Fatalf("%s: nonsense is read for the %d. time", fn, n)
+			}
+			r = abi.Reply{}
+			if err := json.Unmarshal(s.Call(t.Context(), fn, request), &r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r.Fault.Kind != abi.Limit {
+			t.Errorf("%s: %v", fn, r.Fault)
+		}
 	}
 }
 

@@ -19,10 +19,10 @@ const (
 	minSlice   = 1 << 13
 	maxSlice   = 1 << 22
 
-	sliceTime = 250 * time.Microsecond
+	sliceTime = 100 * time.Microsecond
 )
 
-// Tank is the fuel of one call. It hands it out in slices of about a quarter of a millisecond. The zero value with a Limit is ready to use; a Tank
+// Tank is the fuel of one call. It hands it out in slices of about a tenth of a millisecond. The zero value with a Limit is ready to use; a Tank
 // serves one guest and is not safe for use by several goroutines.
 type Tank struct {
 	Limit int64            // fuel that the call may use
