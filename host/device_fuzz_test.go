@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/riposte-soar/riposte/host/hostcall"
+	"github.com/riposte-soar/riposte/host/strict"
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
@@ -19,6 +20,7 @@ func FuzzDevice(f *testing.F) {
 	f.Add([]byte("\x0c\x00\x00\x00{\"output\":1}\n\n\r\n"), uint8(0), uint8(9))
 	services := hostcall.NewServices(hostcall.ServicesOptions{})
 	defer services.Close()
+	var reader strict.Reader
 	manifest := &abi.Manifest{Plugin: "trial", Actions: map[string]abi.Action{"act": {Effect: abi.Pure}}}
 	f.Fuzz(func(t *testing.T, input []byte, piece, buffer uint8) {
 		session, fault := hostcall.NewSession(hostcall.SessionOptions{Manifest: manifest, Action: "act", Services: services})
@@ -26,7 +28,7 @@ func FuzzDevice(f *testing.F) {
 			t.Fatal(fault)
 		}
 		defer session.Close()
-		d := &device{guest: &guest{task: task{calls: session, limits: limits{memory: 1 << 20}}, ctx: t.Context()}}
+		d := &device{guest: &guest{task: task{calls: session, limits: limits{memory: 1 << 20}}, reader: &reader, ctx: t.Context()}}
 		defer func() {
 			if err, ok := recover().(error); ok && !errors.As(err, new(*abi.Fault)) {
 				t.Fatal(err)

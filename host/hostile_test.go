@@ -216,7 +216,7 @@ func TestAssembledGuests(t *testing.T) {
 		{"no output", assembly{imports: []hostImport{mem}, actions: []action{{"act", i32const(0)}}}, abi.Trap, "not a result"},
 		{"code", assembly{imports: []hostImport{mem}, actions: []action{{"act", i32const(7)}}}, abi.Trap, "code 7"},
 		{"garbage", said("\xff\x00garbage"), abi.Trap, "not a result"},
-		{"not JSON alone", said(`{"output":1} 2`), abi.Trap, "something after"},
+		{"not JSON alone", said(`{"output":1} 2`), abi.Trap, "something behind its end"},
 		{"unknown field", said(`{"output":1,"more":2}`), abi.Trap, "unknown field"},
 		{"both", said(`{"output":1,"fault":{"kind":"failed","message":"x"}}`), abi.Trap, "both"},
 		{"neither", said(`{}`), abi.Trap, "neither"},
