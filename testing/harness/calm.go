@@ -1,22 +1,43 @@
 package harness
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
-// orders are the control characters, with those that turn the direction of writing; and, as one, the colours that a report is painted in. What plugins
-// and those whom they ask say goes to terminals and into XML, of which one obeys control characters and the other has none.
-var orders = regexp.MustCompile("\x1b\\[(?:0|1|2|31|32|33|36)m|[\\x00-\\x08\\x0b-\\x1f\\x7f\u0080-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-// calm gives text that orders nothing, but for the colours of a report where it is painted. Line feeds and tabs stay.
-func calm(text string, painted bool) string {
-	return orders.ReplaceAllStringFunc(text, func(order string) string {
-		switch c := order[0]; {
-		case len(order) > 1 && c == '\x1b' && painted:
-			return order
-		case c == 0x7f:
-			return "\u2421"
-		case c < ' ':
-			return string('\u2400'+rune(c)) + order[1:] // the pictures of the control characters
+// Calm gives text that orders nothing: control characters are shown as pictures, those that turn the direction of writing as replacement characters. What
+// plugins and those whom they ask say goes to terminals and into XML, of which one obeys such characters and the other has none. Line feeds and tabs stay.
+func Calm(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return r
+		case r < ' ':
+			return '\u2400' + r // the pictures of the control characters
+		case r == 0x7f:
+			return '\u2421'
+		case r >= 0x80 && r < 0xa0, r == '\u200e', r == '\u200f', r >= '\u202a' && r <= '\u202e', r >= '\u2066' && r <= '\u2069':
+			return '\ufffd'
 		}
-		return "\ufffd"
-	})
+		return r
+	}, text)
+}
+
+// colours are those that a report is painted in.
+var colours = regexp.MustCompile("\x1b\\[(?:0|1|2|31|32|33|36)m")
+
+// calmReport is Calm for a report, which keeps its colours where it is painted.
+func calmReport(text string, painted bool) string {
+	if !painted {
+		return Calm(text)
+	}
+	var b strings.Builder
+	at := 0
+	for _, c := range colours.FindAllStringIndex(text, -1) {
+		b.WriteString(Calm(text[at:c[0]]))
+		b.WriteString(text[c[0]:c[1]])
+		at = c[1]
+	}
+	b.WriteString(Calm(text[at:]))
+	return b.String()
 }

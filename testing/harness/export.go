@@ -66,7 +66,7 @@ func differences(one *Result) string {
 			fmt.Fprintf(&b, "%s %s\n", line.Sign, line.Text)
 		}
 	}
-	return fenced(calm(b.String(), false))
+	return fenced(Calm(b.String()))
 }
 
 // deeds tells what a case did, as the terminal does.
@@ -138,7 +138,7 @@ func WriteJUnit(w io.Writer, r *Report) error {
 			for _, f := range one.Failures {
 				lines = append(lines, f.String())
 			}
-			out := &junitOut{Type: string(one.Verdict), Message: one.Trouble(), Text: calm(strings.Join(lines, "\n"), false)}
+			out := &junitOut{Type: string(one.Verdict), Message: one.Trouble(), Text: Calm(strings.Join(lines, "\n"))}
 			if one.Fault != nil {
 				out.Type = string(one.Fault.Kind)
 			}

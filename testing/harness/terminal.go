@@ -49,7 +49,7 @@ func (s *screen) paint(code, text string) string {
 
 func (s *screen) printf(format string, args ...any) {
 	if s.err == nil {
-		_, s.err = io.WriteString(s.w, calm(fmt.Sprintf(format, args...), s.style.Color))
+		_, s.err = io.WriteString(s.w, calmReport(fmt.Sprintf(format, args...), s.style.Color))
 	}
 }
 
