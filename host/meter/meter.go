@@ -80,8 +80,8 @@ const (
 	GlobalPrefix = ExportPrefix + "global."
 )
 
-// Version changes whenever a rewrite of the same module gives other bytes or other charges. It belongs to the identity of a run.
-const Version = "meter/4"
+// Version changes whenever a rewrite of the same module gives other bytes or other charges; TestVersion sees to that. It belongs to the identity of a run.
+const Version = "meter/5"
 
 // Options says how to instrument. The zero value is ready to use.
 type Options struct {
