@@ -78,10 +78,51 @@ func (p *planner) parts() ([]part, error) {
 	return list, nil
 }
 
-// commit submits the facts of plans together with ops, and then starts what is in flight. Everything goes into one commit if it fits; else what
-// a plan may lack without harm comes first, the beginning of each plan next, then the ops, then the rest. Callers hold the locks of the plans'
-// incidents. done is called once, unless an error is returned: then nothing was submitted, and the incidents are forgotten.
+// commit starts what is in flight and submits the facts of plans together with ops; what was started gets on meanwhile, up to its first host call.
+// Callers hold the locks of the plans' incidents. done is called once, unless an error is returned: then nothing was submitted, and the incidents
+// are forgotten.
 func (e *Engine) commit(plans []*planner, ops []journal.Op, done func(error)) error {
+	submitted := newSubmission()
+	for _, p := range plans {
+		for _, s := range p.launch {
+			e.launch(p.l, s, submitted)
+		}
+	}
+	err := e.submitAll(plans, ops, done)
+	submitted.end(err)
+	if err != nil {
+		return err
+	}
+	for _, p := range plans {
+		for _, x := range p.touched {
+			x.freeSlot(e)
+		}
+		e.idle(p.l)
+	}
+	return nil
+}
+
+// submission is what those wait for whose start is on its way to the store, before they store anything, or do anything outside.
+type submission struct {
+	done chan struct{}
+	err  error // why nothing was submitted; written before done is closed
+}
+
+func newSubmission() *submission { return &submission{done: make(chan struct{})} }
+
+func (s *submission) end(err error) {
+	s.err = err
+	close(s.done)
+}
+
+func (s *submission) wait() error {
+	<-s.done
+	return s.err
+}
+
+// submitAll hands the facts of plans and ops to the store. Everything goes into one commit if it fits; else what a plan may lack without harm comes
+// first, the beginning of each plan next, then the ops, then the rest.
+func (e *Engine) submitAll(plans []*planner, ops []journal.Op, done func(error)) error {
 	var beside, begin, rest []part
 	for _, p := range plans {
 		list, err := p.parts()
@@ -108,15 +149,6 @@ func (e *Engine) commit(plans []*planner, ops []journal.Op, done func(error)) er
 		e.submit(c, within, all.one)
 	}
 	all.one(nil)
-	for _, p := range plans {
-		for _, s := range p.launch {
-			e.launch(p.l, s)
-		}
-		for _, x := range p.touched {
-			x.freeSlot(e)
-		}
-		e.idle(p.l)
-	}
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/riposte-soar/riposte/host"
+	"github.com/riposte-soar/riposte/host/tape"
 	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/server/incident"
 	"github.com/riposte-soar/riposte/server/journal"
@@ -379,4 +380,45 @@ type broken struct{}
 
 func (broken) Run(context.Context, host.Invocation) (host.Outcome, error) {
 	return host.Outcome{}, errors.New("no module")
+}
+
+// An action gets on while its start is being submitted, but nothing of it is stored, or done outside, before.
+func TestStartComesFirst(t *testing.T) {
+	weak := &weakStore{}
+	r := work(t, content(t, append(alarmRules, everything, plainRule, plainTemplate)...), func(o *Options) { weak.Store = o.Store; o.Store = weak })
+	var mu sync.Mutex
+	var order []string
+	note := func(what string) {
+		mu.Lock()
+		defer mu.Unlock()
+		order = append(order, what)
+	}
+	var first sync.Once
+	began := make(chan struct{}, 100)
+	r.actor.on("look", func(ctx context.Context, inv host.Invocation, params map[string]any) host.Outcome {
+		began <- struct{}{}
+		err := inv.Tape.Append(tape.Entry{Kind: tape.BeginKind, Seq: 1, Call: &tape.Call{Function: "http.fetch"}}, inv.Step == "p/l")
+		note("call")
+		if err != nil {
+			return host.Outcome{Fault: abi.AsFault(err)}
+		}
+		return lookOrBad(ctx, inv, params)
+	})
+	weak.set(func(ops []journal.Op) error {
+		switch {
+		case strings.HasPrefix(string(ops[0].Key), prefixTape):
+			note("tape")
+		case factsIn(ops) > 0:
+			first.Do(func() { <-began }) // the submission waits for an action, not the other way round
+			note("facts")
+		}
+		return nil
+	})
+	r.send(netAlarm("10.0.0.1"))
+	r.ended("RUN-000001-1")
+	mu.Lock()
+	defer mu.Unlock()
+	if order[0] != "facts" || !slices.Contains(order, "tape") || !slices.Contains(order, "call") {
+		t.Errorf("the order was %v", order)
+	}
 }

@@ -85,7 +85,7 @@ func (e *Engine) Settle(runID, path, by string, d incident.Settled) error {
 		if d.Answer == incident.NotHappened && state.Action.Kind == abi.Contain {
 			p.settleHold(x, path, state.Action)
 		}
-		p.append(journal.Fact{Seq: p.in.Seq + 1, Time: p.now, Kind: incident.FactSettled, Incident: p.in.ID, Run: runID, Step: path, By: by}, d)
+		p.append(journal.Fact{Kind: incident.FactSettled, Run: runID, Step: path, By: by, Value: d})
 		return nil
 	})
 }

@@ -31,8 +31,8 @@ type evidence struct {
 	data []byte
 }
 
-// launch begins an invocation that is in flight. It is called under l.mu, after the facts have been submitted.
-func (e *Engine) launch(l *live, s start) {
+// launch begins an invocation that is in flight. It is called under l.mu; its facts are being submitted.
+func (e *Engine) launch(l *live, s start, submitted *submission) {
 	act := s.step.Current()
 	path, runID, incidentID := s.step.Path, s.run.run.ID, l.id
 	target := e.claimOf(l, s.run.run, path, act)
@@ -51,7 +51,7 @@ func (e *Engine) launch(l *live, s start) {
 	e.working.Do(e.ctx, func() {
 		defer e.Stats.InFlight.Add(-1)
 		defer cancel()
-		out, ok := e.invoke(ctx, incidentID, runID, path, target, act)
+		out, ok := e.invoke(ctx, incidentID, runID, path, target, act, submitted)
 		e.mu.Lock()
 		delete(e.running, act.Invocation)
 		e.mu.Unlock()
@@ -66,7 +66,8 @@ func (e *Engine) launch(l *live, s start) {
 }
 
 // invoke runs the action, when its turn has come. ok is false when the server stopped before it ended.
-func (e *Engine) invoke(ctx context.Context, incidentID, runID, path string, target claim, act *incident.ActionStarted) (outcome, bool) {
+func (e *Engine) invoke(ctx context.Context, incidentID, runID, path string, target claim, act *incident.ActionStarted,
+	submitted *submission) (outcome, bool) {
 	if ctx.Err() != nil {
 		return outcome{Fault: cancelled()}, e.ctx.Err() == nil
 	}
@@ -94,7 +95,7 @@ func (e *Engine) invoke(ctx context.Context, incidentID, runID, path string, tar
 		return outcome{Fault: &abi.Fault{Kind: abi.Conflict, Message: fmt.Sprintf("plugin %s is not the one that the action began with", act.Plugin),
 			Hint: "install the module with digest " + act.Module + ", or retry the step"}}, true
 	}
-	log, err := e.openTape(act.Invocation)
+	log, err := e.openTape(act.Invocation, submitted)
 	if err != nil {
 		return outcome{Fault: abi.AsFault(err)}, true
 	}

@@ -40,21 +40,17 @@ func (p *planner) emit(kind journal.Kind, run, step string, data any) {
 	if p.broken != nil {
 		return
 	}
-	f := journal.Fact{Seq: p.in.Seq + 1, Time: p.now, Kind: kind, Incident: p.in.ID, Run: run, Step: step}
-	p.append(f, data)
+	p.append(journal.Fact{Kind: kind, Run: run, Step: step, Value: data})
 }
 
 // emitBy is emit for something that a person did.
 func (p *planner) emitBy(by string, kind journal.Kind, run string, data any) {
-	p.append(journal.Fact{Seq: p.in.Seq + 1, Time: p.now, Kind: kind, Incident: p.in.ID, Run: run, By: by}, data)
+	p.append(journal.Fact{Kind: kind, Run: run, By: by, Value: data})
 }
 
-func (p *planner) append(f journal.Fact, data any) {
-	if data != nil {
-		if f.Data, p.broken = json.Marshal(data); p.broken != nil {
-			return
-		}
-	}
+// append numbers a fact, and folds it as it would be folded from the journal: its value is what would be read there.
+func (p *planner) append(f journal.Fact) {
+	f.Seq, f.Time, f.Incident = p.in.Seq+1, p.now, p.in.ID
 	if p.broken = p.in.Apply(&f); p.broken != nil {
 		return
 	}

@@ -71,12 +71,12 @@ func (e *Engine) Replay(ctx context.Context, runID string, o ReplayOptions) ([]R
 		}
 		switch f.Kind {
 		case incident.FactActStarted:
-			act := &incident.ActionStarted{}
-			started[f.Step] = act
-			return f.Decode(act)
+			act, err := journal.Decode[incident.ActionStarted](f)
+			started[f.Step] = &act
+			return err
 		case incident.FactActFinished:
-			var end incident.ActionFinished
-			if err := f.Decode(&end); err != nil {
+			end, err := journal.Decode[incident.ActionFinished](f)
+			if err != nil {
 				return err
 			}
 			if act := started[f.Step]; act != nil && act.Invocation == end.Invocation {

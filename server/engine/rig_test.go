@@ -503,3 +503,10 @@ func lookOrBad(_ context.Context, _ host.Invocation, params map[string]any) host
 	}
 	return output(map[string]any{"ip": params["ip"], "score": 9, "rows": []any{}})
 }
+
+// submitted is the start of an invocation that is in the store.
+func submitted() *submission {
+	s := newSubmission()
+	s.end(nil)
+	return s
+}

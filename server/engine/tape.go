@@ -22,6 +22,7 @@ const maxTogether = 4 << 10
 // on its way at once; the header goes with the first call, and an answer with what follows it soon, or by itself.
 type storeTape struct {
 	store    journal.Store
+	after    *submission // nothing is stored before
 	prefix   []byte
 	recorded []tape.Entry
 
@@ -34,8 +35,9 @@ type storeTape struct {
 }
 
 // openTape begins the tape of an invocation, or goes on with what an earlier attempt at it left behind.
-func (e *Engine) openTape(invocation string) (*storeTape, error) {
+func (e *Engine) openTape(invocation string, after *submission) (*storeTape, error) {
 	t := e.newTape(invocation)
+	t.after = after
 	if _, err := e.store.Get(t.key(1)); errors.Is(err, journal.ErrNotFound) {
 		return t, nil // as a rule; a scan would cost much more
 	}
@@ -111,9 +113,12 @@ func (t *storeTape) Append(entry tape.Entry, durable bool) error {
 	t.waiting = append(t.waiting, '}')
 	switch {
 	case durable:
+		if err := t.after.wait(); err != nil {
+			return err
+		}
 		return journal.Commit(context.Background(), t.store, t.take())
 	case entry.Kind == tape.BeginKind, entry.Kind == tape.OutcomeKind, len(t.waiting) > maxTogether:
-		t.send()
+		return t.send()
 	case entry.Kind == tape.EndKind && t.late == nil:
 		t.late = time.AfterFunc(unwatched, t.flush)
 	case entry.Kind == tape.EndKind:
@@ -132,8 +137,12 @@ func (t *storeTape) take() []journal.Op {
 	return []journal.Op{{Key: t.key(t.first), Value: value}}
 }
 
-func (t *storeTape) send() {
+func (t *storeTape) send() error {
+	if err := t.after.wait(); err != nil {
+		return err
+	}
 	t.store.Submit(context.Background(), t.take(), unwatched, nil) // an error ends the process
+	return nil
 }
 
 // flush stores what waits.
@@ -141,7 +150,7 @@ func (t *storeTape) flush() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.waiting) > 0 {
-		t.send()
+		_ = t.send() // what may not be stored is not
 	}
 }
 

@@ -2,12 +2,14 @@ package incident
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -20,12 +22,22 @@ var update = flag.Bool("update", false, "write the golden files")
 
 var t0 = time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 
-// story is a whole incident: each kind of fact, and each of its forms, occurs.
+// story is a whole incident, as it is read from the journal.
 func story(t testing.TB) []journal.Fact {
+	t.Helper()
+	list := told(t)
+	for i := range list {
+		list[i].Value = nil
+	}
+	return list
+}
+
+// told is story with the values that the data was made of: each kind of fact, and each of its forms, occurs.
+func told(t testing.TB) []journal.Fact {
 	t.Helper()
 	var list []journal.Fact
 	tell := func(kind journal.Kind, run, step, by string, data any) {
-		f := journal.Fact{Seq: uint64(len(list) + 1), Time: t0.Add(time.Duration(len(list)) * time.Second), Kind: kind, Incident: "INC-000001", Run: run, Step: step, By: by}
+		f := journal.Fact{Seq: uint64(len(list) + 1), Time: t0.Add(time.Duration(len(list)) * time.Second), Kind: kind, Incident: "INC-000001", Run: run, Step: step, By: by, Value: data}
 		if data != nil {
 			raw, err := json.Marshal(data)
 			if err != nil {
@@ -77,7 +89,7 @@ func story(t testing.TB) []journal.Fact {
 	tell(FactVoted, "", "", "ole", Vote{Approval: "APR-000001-1"})
 	tell(FactDecided, run, "block", "", Decided{Approval: "APR-000001-1", State: "granted"})
 	tell(FactActStarted, run, "block", "", block)
-	tell(FactPlaced, "", "", "", Containment{ID: "CON-000001-1", Incident: "INC-000001", Run: run, Step: "block", Plugin: "trial", Action: "block", Connector: "trial", Targets: []string{"192.0.2.1"}, Placed: t0, Expires: at(time.Hour), State: Active, Inverse: &Invocation{Plugin: "trial", Action: "unblock"}})
+	tell(FactPlaced, "", "", "", Containment{ID: "CON-000001-1", Incident: "INC-000001", Run: run, Step: "block", Plugin: "trial", Action: "block", Connector: "trial", Targets: []string{"192.0.2.1"}, Placed: t0, Expires: at(time.Hour), State: Active, Inverse: &Invocation{Plugin: "trial", Action: "unblock", Parameters: raw(`{}`)}})
 	tell(FactActFinished, run, "block", "", ActionFinished{Status: Succeeded, Verifying: true})
 	tell(FactActStarted, run, "block", "", probe)
 	tell(FactContained, "", "", "", ContainmentChanged{ID: "CON-000001-1", State: Verified})
@@ -177,6 +189,28 @@ func TestEveryKind(t *testing.T) {
 	if got := Sentence(&journal.Fact{Kind: FactOpened, Data: json.RawMessage("{")}); got != string(FactOpened) {
 		t.Errorf("damaged data is told as %q", got)
 	}
+}
+
+// An incident is in memory, before its facts are stored, as it is when they are read.
+func TestValuesAreWhatIsRead(t *testing.T) {
+	now, read := &Incident{}, &Incident{}
+	facts, stored := told(t), story(t)
+	for i := range facts {
+		if err := errors.Join(now.Apply(&facts[i]), read.Apply(&stored[i])); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(now, read) {
+			t.Fatalf("after %s\n%s\nread\n%s", Sentence(&stored[i]), spew(now), spew(read))
+		}
+	}
+	if err := now.Apply(&journal.Fact{Seq: now.Seq + 1, Kind: FactAlarm, Incident: "INC-000001", Value: Comment{}}); err == nil {
+		t.Error("a value of another type was folded")
+	}
+}
+
+func spew(in *Incident) string {
+	text, err := json.Marshal([]any{in, in.Runs})
+	return fmt.Sprintf("%s %v", text, err)
 }
 
 // A journal that cannot be right is refused, not guessed at.

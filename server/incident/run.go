@@ -15,12 +15,12 @@ func (r *Run) apply(f *journal.Fact) (done bool, err error) {
 		r.Cancel = true
 		return true, nil
 	case FactRunFinished:
-		d, err := decode[RunFinished](f)
+		d, err := journal.Decode[RunFinished](f)
 		at := f.Time
 		r.Status, r.Outputs, r.Fault, r.Failed, r.EndedAt = d.Status, d.Outputs, d.Fault, d.Failed, &at
 		return true, err
 	case FactStepStarted:
-		d, err := decode[StepStarted](f)
+		d, err := journal.Decode[StepStarted](f)
 		s := r.step(f)
 		s.Kind, s.Status, s.Input, s.Due = d.Kind, Running, d.Input, d.Until
 		s.Items, s.Total = d.Items, len(d.Items)
@@ -29,13 +29,13 @@ func (r *Run) apply(f *journal.Fact) (done bool, err error) {
 		}
 		return true, err
 	case FactStepDone:
-		d, err := decode[StepFinished](f)
+		d, err := journal.Decode[StepFinished](f)
 		s := r.step(f)
 		s.Output, s.Fault, s.Chosen, s.Note, s.NotTaken = d.Output, d.Fault, d.Chosen, d.Note, d.NotTaken
 		r.end(s, d.Status, f)
 		return true, err
 	case FactActStarted:
-		d, err := decode[ActionStarted](f)
+		d, err := journal.Decode[ActionStarted](f)
 		s := r.step(f)
 		s.Kind, s.Status, s.InFlight, s.Due = "uses", Running, true, nil
 		if s.Verifying = d.Verify; d.Verify {
@@ -49,11 +49,11 @@ func (r *Run) apply(f *journal.Fact) (done bool, err error) {
 		}
 		return true, err
 	case FactActFinished:
-		d, err := decode[ActionFinished](f)
+		d, err := journal.Decode[ActionFinished](f)
 		r.actionFinished(r.step(f), d, f)
 		return true, err
 	case FactSettled:
-		d, err := decode[Settled](f)
+		d, err := journal.Decode[Settled](f)
 		r.settled(r.step(f), d, f)
 		return true, err
 	}

@@ -22,33 +22,33 @@ func Sentence(f *journal.Fact) string {
 func sentence(f *journal.Fact) (string, error) {
 	switch f.Kind {
 	case FactOpened:
-		d, err := decode[Opened](f)
+		d, err := journal.Decode[Opened](f)
 		return fmt.Sprintf("opened: %s (%s, %s)", d.Title, d.Type, d.Severity), err
 	case FactChanged:
-		d, err := decode[Changed](f)
+		d, err := journal.Decode[Changed](f)
 		return "changed" + list(" status", d.Status) + list(" severity", d.Severity) + list(" queue", d.Queue) + list(" owner", d.Owner) + list(" note", d.Note) + by(f), err
 	case FactAlarm:
-		d, err := decode[AlarmJoined](f)
+		d, err := journal.Decode[AlarmJoined](f)
 		return "alarm " + d.UID, err
 	case FactArtifact:
-		d, err := decode[Artifact](f)
+		d, err := journal.Decode[Artifact](f)
 		return "artifact " + d.Kind + " " + d.Value + list(" named", d.Name) + list(" is", d.Verdict) + list(":", d.Note), err
 	case FactEvidence:
-		d, err := decode[Evidence](f)
+		d, err := journal.Decode[Evidence](f)
 		return fmt.Sprintf("evidence %s, %d bytes", d.Name, d.Size), err
 	case FactFinding:
-		d, err := decode[Finding](f)
+		d, err := journal.Decode[Finding](f)
 		return "finding: " + d.Text, err
 	case FactComment:
-		d, err := decode[Comment](f)
+		d, err := journal.Decode[Comment](f)
 		return "comment" + by(f) + ": " + d.Text, err
 	case FactRunStarted:
-		d, err := decode[RunStarted](f)
+		d, err := journal.Decode[RunStarted](f)
 		return fmt.Sprintf("run %s of %s@%d", f.Run, d.Runbook, d.Version) + list(":", d.Title) + by(f), err
 	case FactRunCancel:
 		return "cancelling " + f.Run + by(f), nil
 	case FactRunFinished:
-		d, err := decode[RunFinished](f)
+		d, err := journal.Decode[RunFinished](f)
 		return fmt.Sprintf("run %s %s", f.Run, d.Status) + list(" at", d.Failed) + fault(d.Fault), err
 	case FactStepStarted, FactStepDone, FactActStarted, FactActFinished, FactSettled:
 		return stepSentence(f)
@@ -60,7 +60,7 @@ func sentence(f *journal.Fact) (string, error) {
 func stepSentence(f *journal.Fact) (string, error) {
 	switch f.Kind {
 	case FactStepStarted:
-		d, err := decode[StepStarted](f)
+		d, err := journal.Decode[StepStarted](f)
 		switch {
 		case d.Kind == "foreach":
 			return fmt.Sprintf("%s: for each of %d", f.Step, len(d.Items)), err
@@ -72,7 +72,7 @@ func stepSentence(f *journal.Fact) (string, error) {
 		}
 		return f.Step + ": " + d.Kind, err
 	case FactStepDone:
-		d, err := decode[StepFinished](f)
+		d, err := journal.Decode[StepFinished](f)
 		text := f.Step + ": " + string(d.Status)
 		if d.NotTaken {
 			text = f.Step + ": not taken"
@@ -82,7 +82,7 @@ func stepSentence(f *journal.Fact) (string, error) {
 		}
 		return text + list(" →", d.Chosen) + list(" –", d.Note) + fault(d.Fault), err
 	case FactActStarted:
-		d, err := decode[ActionStarted](f)
+		d, err := journal.Decode[ActionStarted](f)
 		verb := string(d.Kind)
 		if d.Verify {
 			verb = "verify"
@@ -93,11 +93,11 @@ func stepSentence(f *journal.Fact) (string, error) {
 		}
 		return text, err
 	case FactSettled:
-		d, err := decode[Settled](f)
+		d, err := journal.Decode[Settled](f)
 		said := map[Answer]string{Happened: "says that it happened", NotHappened: "says that it did not happen", Again: "lets it be tried again"}[d.Answer]
 		return f.Step + ": " + f.By + " " + said + list(":", d.Note), err
 	}
-	d, err := decode[ActionFinished](f)
+	d, err := journal.Decode[ActionFinished](f)
 	text := f.Step + ": " + string(d.Status)
 	if d.Cached {
 		text += " (cached)"
@@ -120,27 +120,27 @@ func stepSentence(f *journal.Fact) (string, error) {
 func decisionSentence(f *journal.Fact) (string, error) {
 	switch f.Kind {
 	case FactAsked:
-		d, err := decode[Approval](f)
+		d, err := journal.Decode[Approval](f)
 		return fmt.Sprintf("%s: %s asks: %s", f.Step, d.ID, d.Title), err
 	case FactVoted:
-		d, err := decode[Vote](f)
+		d, err := journal.Decode[Vote](f)
 		word := "denies"
 		if d.Grant {
 			word = "grants"
 		}
 		return f.By + " " + word + " " + d.Approval + list(":", d.Note), err
 	case FactDecided:
-		d, err := decode[Decided](f)
+		d, err := journal.Decode[Decided](f)
 		return d.Approval + " " + d.State, err
 	case FactPlaced:
-		d, err := decode[Containment](f)
+		d, err := journal.Decode[Containment](f)
 		text := fmt.Sprintf("%s: contained %s by %s/%s", d.ID, strings.Join(d.Targets, ", "), d.Plugin, d.Action)
 		if d.Expires != nil {
 			text += " until " + d.Expires.Format(time.RFC3339)
 		}
 		return text, err
 	case FactContained:
-		d, err := decode[ContainmentChanged](f)
+		d, err := journal.Decode[ContainmentChanged](f)
 		return d.ID + " " + strings.ReplaceAll(string(d.State), "_", " ") + list(" by", d.Run) + fault(d.Fault), err
 	}
 	return "", nil

@@ -303,7 +303,7 @@ func (in *Incident) Apply(f *journal.Fact) error {
 	return nil
 }
 
-func (in *Incident) apply(f *journal.Fact) error {
+func (in *Incident) apply(f *journal.Fact) (err error) {
 	if f.Run != "" && f.Kind != FactRunStarted {
 		run := in.Run(f.Run)
 		if run == nil {
@@ -317,9 +317,10 @@ func (in *Incident) apply(f *journal.Fact) error {
 	case FactOpened:
 		in.ID, in.Status, in.OpenedAt = f.Incident, "open", f.Time
 		in.Alarms, in.Artifacts, in.Runs = []string{}, []Artifact{}, []*Run{}
-		return f.Decode(&in.Opened)
+		in.Opened, err = journal.Decode[Opened](f)
+		return err
 	case FactAlarm:
-		d, err := decode[AlarmJoined](f)
+		d, err := journal.Decode[AlarmJoined](f)
 		if in.Joined++; len(in.Alarms) < maxAlarmsListed {
 			in.Alarms = append(in.Alarms, d.UID)
 		}
@@ -327,7 +328,7 @@ func (in *Incident) apply(f *journal.Fact) error {
 	case FactChanged:
 		return in.change(f)
 	case FactArtifact:
-		d, err := decode[Artifact](f)
+		d, err := journal.Decode[Artifact](f)
 		in.addArtifact(d)
 		return err
 	case FactEvidence:
@@ -341,30 +342,31 @@ func (in *Incident) apply(f *journal.Fact) error {
 			in.runs = map[string]*Run{}
 		}
 		in.runs[r.ID] = r
-		return f.Decode(&r.RunStarted)
+		r.RunStarted, err = journal.Decode[RunStarted](f)
+		return err
 	case FactAsked:
-		a := &Approval{}
-		in.Approvals = append(in.Approvals, a)
-		return f.Decode(a)
+		a, err := journal.Decode[Approval](f)
+		in.Approvals = append(in.Approvals, &a)
+		return err
 	case FactVoted:
-		d, err := decode[Vote](f)
+		d, err := journal.Decode[Vote](f)
 		if a := in.Approval(d.Approval); a != nil {
 			a.By, a.Note = f.By, d.Note
 			a.Votes = append(a.Votes, Ballot{f.By, d.Grant, d.Note, f.Time})
 		}
 		return err
 	case FactDecided:
-		d, err := decode[Decided](f)
+		d, err := journal.Decode[Decided](f)
 		if a := in.Approval(d.Approval); a != nil {
 			a.State = d.State
 		}
 		return err
 	case FactPlaced:
-		c := &Containment{}
-		in.Containments = append(in.Containments, c)
-		return f.Decode(c)
+		c, err := journal.Decode[Containment](f)
+		in.Containments = append(in.Containments, &c)
+		return err
 	case FactContained:
-		d, err := decode[ContainmentChanged](f)
+		d, err := journal.Decode[ContainmentChanged](f)
 		if c := in.Containment(d.ID); c != nil {
 			c.State, c.Fault = d.State, d.Fault
 			if d.Run != "" {
@@ -379,7 +381,7 @@ func (in *Incident) apply(f *journal.Fact) error {
 }
 
 func (in *Incident) change(f *journal.Fact) error {
-	d, err := decode[Changed](f)
+	d, err := journal.Decode[Changed](f)
 	for _, set := range []struct{ to, from *string }{
 		{&in.Status, &d.Status}, {&in.Severity, &d.Severity}, {&in.Queue, &d.Queue}, {&in.Owner, &d.Owner},
 	} {
@@ -417,14 +419,8 @@ func Loop(path string) (loop string, item int, ok bool) {
 	return path[:i], item, err == nil
 }
 
-func decode[T any](f *journal.Fact) (T, error) {
-	var v T
-	err := f.Decode(&v)
-	return v, err
-}
-
 func appendTo[T any](list *[]T, f *journal.Fact) error {
-	v, err := decode[T](f)
+	v, err := journal.Decode[T](f)
 	*list = append(*list, v)
 	return err
 }

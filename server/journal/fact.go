@@ -22,14 +22,23 @@ type Fact struct {
 	Step     string          `json:"step,omitempty"` // path of the step within the run
 	By       string          `json:"by,omitempty"`   // who did it; empty for Riposte itself
 	Data     json.RawMessage `json:"data,omitempty"`
+	// Value is what Data is to be the JSON of, in a fact that is not stored yet. It must not be changed any more.
+	Value any `json:"-"`
 }
 
-// Decode reads the fact's data into v.
-func (f *Fact) Decode(v any) error {
-	if err := json.Unmarshal(f.Data, v); err != nil {
-		return fmt.Errorf("fact %s/%d %s: %w", f.Incident, f.Seq, f.Kind, err)
+// Decode gives the fact's data. A T, or a pointer to one, that is the fact's value is given as it is.
+func Decode[T any](f *Fact) (T, error) {
+	switch v := f.Value.(type) {
+	case T:
+		return v, nil
+	case *T:
+		return *v, nil
 	}
-	return nil
+	var v T
+	if err := json.Unmarshal(f.Data, &v); err != nil {
+		return v, fmt.Errorf("fact %s/%d %s: %w", f.Incident, f.Seq, f.Kind, err)
+	}
+	return v, nil
 }
 
 // maxTogether is how many bytes of facts are stored under one key, unless a single one is longer.
@@ -59,12 +68,19 @@ func FactOps(facts []Fact) ([]Op, error) {
 	return ops, nil
 }
 
-// encode is what json.Marshal gives, but for Data, which comes from there and is taken as it is.
+// encode is what json.Marshal gives, but for Data, which comes from there and is taken as it is, or made of Value.
 func (f *Fact) encode() ([]byte, error) {
 	data := f.Data
-	f.Data = nil
-	b, err := json.Marshal(f)
-	if f.Data = data; err != nil || len(data) == 0 {
+	if f.Value != nil {
+		var err error
+		if data, err = json.Marshal(f.Value); err != nil {
+			return nil, err
+		}
+	}
+	plain := *f
+	plain.Data = nil
+	b, err := json.Marshal(&plain)
+	if err != nil || len(data) == 0 {
 		return b, err
 	}
 	b = slices.Concat(b[:len(b)-1], []byte(`,"data":`), data, []byte("}"))

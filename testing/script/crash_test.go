@@ -11,6 +11,7 @@ import (
 
 	"github.com/riposte-soar/riposte/server/api"
 	"github.com/riposte-soar/riposte/server/incident"
+	"github.com/riposte-soar/riposte/server/journal"
 	"github.com/riposte-soar/riposte/testing/lab"
 	"github.com/riposte-soar/riposte/testing/lab/httpsim"
 	"github.com/riposte-soar/riposte/testing/lab/mssql"
@@ -223,13 +224,13 @@ func (s *story) checkJournal(ctx context.Context) error {
 	seen := map[string]bool{}
 	var errs []error
 	for _, e := range list {
-		var d struct {
-			Invocation string `json:"invocation"`
-		}
 		if e.Kind != incident.FactActStarted && e.Kind != incident.FactActFinished {
 			continue
 		}
-		if err := e.Decode(&d); err != nil {
+		d, err := journal.Decode[struct {
+			Invocation string `json:"invocation"`
+		}](&e.Fact)
+		if err != nil {
 			return err
 		}
 		if key := string(e.Kind) + " " + d.Invocation; seen[key] {
