@@ -22,6 +22,8 @@ type plan struct {
 	rights   map[string]granted
 	kv       string // id of the capability for kv
 
+	settingsDigest, grantDigest string
+
 	mu       sync.Mutex
 	redactor *secret.Redactor
 	versions string // of the secrets that redactor masks

@@ -4,7 +4,6 @@ package hostcall
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"log/slog"
 	"net"
@@ -18,6 +17,7 @@ import (
 	"github.com/riposte-soar/riposte/host/capability"
 	"github.com/riposte-soar/riposte/host/secret"
 	"github.com/riposte-soar/riposte/host/strict"
+	"github.com/riposte-soar/riposte/host/tape"
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
@@ -118,7 +118,8 @@ func (s *Services) dialer(named bool) *net.Dialer {
 type planKey struct {
 	manifest weak.Pointer[abi.Manifest]
 	action   string
-	sum      [sha256.Size]byte // of settings and grant
+	settings string
+	grant    string // as JSON
 }
 
 // planFor gives the plan of a connector and an action, worked out once.
@@ -127,12 +128,7 @@ func (s *Services) planFor(o SessionOptions) (*plan, *abi.Fault) {
 	if err != nil {
 		return nil, abi.NewFault(abi.Invalid, "the grant cannot be read: "+err.Error(), "")
 	}
-	h := sha256.New()
-	h.Write(o.Settings)
-	h.Write([]byte{0})
-	h.Write(grant)
-	key := planKey{manifest: weak.Make(o.Manifest), action: o.Action}
-	h.Sum(key.sum[:0])
+	key := planKey{weak.Make(o.Manifest), o.Action, string(o.Settings), string(grant)}
 	s.mu.Lock()
 	p, ok := s.plans[key]
 	s.mu.Unlock()
@@ -143,6 +139,7 @@ func (s *Services) planFor(o SessionOptions) (*plan, *abi.Fault) {
 	if fault != nil {
 		return nil, fault
 	}
+	p.settingsDigest, p.grantDigest = tape.Digest(o.Settings), tape.Digest(grant)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.plans) >= maxPlans {

@@ -126,10 +126,7 @@ func (s *Session) Describe(ctx context.Context, h *tape.Header) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h.Invocation, h.Key, h.Plugin, h.Action = s.o.ID, s.o.Key, s.o.Manifest.Plugin, s.o.Action
-	h.Settings = tape.Digest(s.o.Settings)
-	if grant, err := json.Marshal(s.o.Grant); err == nil {
-		h.Grant = tape.Digest(grant)
-	}
+	h.Settings, h.Grant = s.plan.settingsDigest, s.plan.grantDigest
 	s.resolveSecrets(ctx)
 	for name, value := range s.secrets {
 		if h.Secrets == nil {

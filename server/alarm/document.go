@@ -113,13 +113,11 @@ func (a *Alarm) Fingerprint(by []string) string {
 
 // MarshalJSON writes the document with its keys in order, so that equal alarms are equal bytes.
 func (a *Alarm) MarshalJSON() ([]byte, error) {
-	return a.AppendJSON(nil), nil
+	return AppendDoc(nil, a.Doc()), nil
 }
 
-// AppendJSON appends Doc as JSON.
-func (a *Alarm) AppendJSON(to []byte) []byte {
-	return appendValue(slices.Grow(to, 2*len(a.Raw)+1024), a.Doc())
-}
+// AppendDoc appends what Doc gave as JSON.
+func AppendDoc(to []byte, doc map[string]any) []byte { return appendValue(to, doc) }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
 func (a *Alarm) UnmarshalJSON(data []byte) error {

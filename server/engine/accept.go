@@ -36,6 +36,16 @@ type AlarmRecord struct {
 	Rules     []string     `json:"rules,omitempty"`
 	Incidents []string     `json:"incidents,omitempty"`
 	Warnings  []string     `json:"warnings,omitempty"` // of rules that could not be evaluated
+
+	doc map[string]any // Alarm.Doc, once it was needed
+}
+
+// document is Alarm.Doc. It must not be changed.
+func (rec *AlarmRecord) document() map[string]any {
+	if rec.doc == nil {
+		rec.doc = rec.Alarm.Doc()
+	}
+	return rec.doc
 }
 
 // Accept takes an alarm in: it is stored, matched, and what it sets off is planned, all in one commit. done is called when that is on disk.
@@ -57,8 +67,7 @@ func (e *Engine) accept(ctx context.Context, a *alarm.Alarm, ops []journal.Op, d
 		e.store.Submit(ctx, append(ops, e.alarmOps(rec, prefixUnparsed)...), 0, done)
 		return
 	}
-	doc := a.Doc()
-	matches := e.match(ctx, rec, doc)
+	matches := e.match(ctx, rec)
 	if len(matches) == 0 {
 		e.Stats.Unmatched.Add(1)
 		rec.State = AlarmUnmatched
@@ -78,12 +87,12 @@ func (e *Engine) accept(ctx context.Context, a *alarm.Alarm, ops []journal.Op, d
 		})
 		return
 	}
-	e.open(rec, doc, matches, ops, done)
+	e.open(rec, matches, ops, done)
 }
 
 // match asks the rules; one that cannot be evaluated is noted and hides nothing of the others.
-func (e *Engine) match(ctx context.Context, rec *AlarmRecord, doc map[string]any) []rule.Match {
-	matches, warnings := e.content.Rules.Match(ctx, doc)
+func (e *Engine) match(ctx context.Context, rec *AlarmRecord) []rule.Match {
+	matches, warnings := e.content.Rules.Match(ctx, rec.document())
 	for _, w := range warnings {
 		e.Stats.RuleErrors.Add(1)
 		rec.Warnings = append(rec.Warnings, w.Error())
@@ -118,16 +127,17 @@ func (rec *AlarmRecord) encode() []byte {
 	const nothing = `{"alarm":null`
 	became := *rec
 	became.Alarm = nil
-	b, err := json.Marshal(became)
+	b, err := json.Marshal(&became)
 	if err != nil { // strings always encode
 		b = []byte(nothing + "}")
 	}
-	return append(rec.Alarm.AppendJSON([]byte(`{"alarm":`)), b[len(nothing):]...)
+	text := append(make([]byte, 0, 2*len(rec.Alarm.Raw)+1024), `{"alarm":`...)
+	return append(alarm.AppendDoc(text, rec.document()), b[len(nothing):]...)
 }
 
 // open opens or joins an incident for each match, in one commit with the alarm and ops. It holds a token of e.runs, which the first run that
 // begins takes over.
-func (e *Engine) open(rec *AlarmRecord, doc map[string]any, matches []rule.Match, ops []journal.Op, done func(error)) {
+func (e *Engine) open(rec *AlarmRecord, matches []rule.Match, ops []journal.Op, done func(error)) {
 	e.acceptMu.Lock()
 	defer e.acceptMu.Unlock()
 	slot := true
@@ -143,7 +153,7 @@ func (e *Engine) open(rec *AlarmRecord, doc map[string]any, matches []rule.Match
 		l := e.target(&matches[i], rec.Alarm.Received)
 		defer l.mu.Unlock()
 		p, err := e.plan(l, func(p *planner) error {
-			p.join(&matches[i], rec, doc, &slot)
+			p.join(&matches[i], rec, &slot)
 			return nil
 		})
 		if err != nil {
@@ -206,7 +216,7 @@ func (e *Engine) target(m *rule.Match, received time.Time) *live {
 func dedupeKey(m *rule.Match) string { return prefixDedupe + m.Rule + "/" + m.Key }
 
 // join puts an alarm on an incident; a new one is opened from the match's template first, and its runbook started.
-func (p *planner) join(m *rule.Match, rec *AlarmRecord, doc map[string]any, slot *bool) {
+func (p *planner) join(m *rule.Match, rec *AlarmRecord, slot *bool) {
 	fresh := p.in.Seq == 0
 	if fresh {
 		p.opened = true
@@ -237,7 +247,7 @@ func (p *planner) join(m *rule.Match, rec *AlarmRecord, doc map[string]any, slot
 			given[a.Name] = a.Value
 		}
 	}
-	run, fault := p.startWith(src, given, rec.Alarm.UID, doc, "")
+	run, fault := p.startWith(src, given, rec.Alarm.UID, rec.document(), "")
 	if fault != nil { // the incident is open; its record says why its runbook did not begin
 		p.emit(incident.FactFinding, "", "", incident.Finding{Text: "runbook " + src.Runbook.ID + " did not start: " + fault.Error(), Source: "template " + m.Template.ID})
 		return
@@ -401,13 +411,12 @@ func (b *backlog) one(ctx context.Context, uid string, done func(error)) {
 		return
 	}
 	rec.Rules, rec.Warnings = nil, nil
-	doc := rec.Alarm.Doc()
-	matches := b.e.match(ctx, rec, doc)
+	matches := b.e.match(ctx, rec)
 	if len(matches) == 0 { // the rules changed since
 		<-b.e.runs
 		rec.State = AlarmUnmatched
 		b.e.store.Submit(ctx, append(b.e.alarmOps(rec, ""), remove), 0, done)
 		return
 	}
-	b.e.open(rec, doc, matches, []journal.Op{remove}, done)
+	b.e.open(rec, matches, []journal.Op{remove}, done)
 }

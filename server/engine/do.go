@@ -24,7 +24,7 @@ func (e *Engine) StartRun(id, book string, inputs map[string]any, by string) (ru
 			if err != nil {
 				return err
 			}
-			alarmUID, doc = rec.Alarm.UID, rec.Alarm.Doc()
+			alarmUID, doc = rec.Alarm.UID, rec.document()
 		}
 		r, fault := p.startWith(src, inputs, alarmUID, doc, by)
 		if fault != nil {

@@ -41,7 +41,7 @@ func (p *planner) execution(r *incident.Run) (*execution, *abi.Fault) {
 		if err != nil {
 			return nil, &abi.Fault{Kind: abi.Internal, Message: fmt.Sprintf("read alarm %s: %v", r.Alarm, err)}
 		}
-		alarm = rec.Alarm.Doc()
+		alarm = rec.document()
 	}
 	x, err := newExecution(r, book, alarm)
 	if err != nil {

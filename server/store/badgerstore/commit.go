@@ -91,22 +91,16 @@ func checkOps(ops []journal.Op) error {
 // seal computes size and digest of the writes.
 func (r *request) seal() {
 	h := sha256.New()
-	var b []byte
+	head := make([]byte, 0, 1+binary.MaxVarintLen64)
 	for _, w := range r.writes {
 		r.bytes += len(w.key) + len(w.value) + entryOverhead
-		b = append(b[:0], w.meta)
+		kind := w.meta
 		if w.remove {
-			b[0] = 0xff
+			kind = 0xff
 		}
-		b = binary.AppendUvarint(b, uint64(len(w.key)))
-		b = append(b, w.key...)
-		b = binary.AppendUvarint(b, uint64(len(w.value)))
-		if len(w.value) < 1<<10 {
-			b = append(b, w.value...)
-			h.Write(b)
-			continue
-		}
-		h.Write(b)
+		h.Write(binary.AppendUvarint(append(head, kind), uint64(len(w.key))))
+		h.Write(w.key)
+		h.Write(binary.AppendUvarint(head, uint64(len(w.value))))
 		h.Write(w.value)
 	}
 	h.Sum(r.digest[:0])
