@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -135,24 +133,23 @@ func overTCP(address string) (sender, func(), error) {
 	}, func() { _ = conn.Close() }, nil
 }
 
-// overHTTP sends lines to the API; it returns when they are on disk.
+// overHTTP sends lines to the API; it returns when they are on disk. Its client is that of the sink's library, for the same reason.
 func overHTTP(r *riposte) sender {
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	client := &fasthttp.Client{}
 	return func(line string) error {
-		req, err := http.NewRequest(http.MethodPost, r.api+"/api/v1/alarms", bytes.NewReader([]byte(line)))
-		if err != nil {
-			return err
-		}
+		req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+		defer fasthttp.ReleaseRequest(req)
+		defer fasthttp.ReleaseResponse(resp)
+		req.SetRequestURI(r.api + "/api/v1/alarms")
+		req.Header.SetMethod(fasthttp.MethodPost)
 		req.Header.Set("Authorization", "Bearer "+r.token)
-		req.Header.Set("Content-Type", "text/plain")
-		resp, err := client.Do(req)
-		if err != nil {
+		req.Header.SetContentType("text/plain")
+		req.SetBodyString(line)
+		if err := client.Do(req, resp); err != nil {
 			return err
 		}
-		defer resp.Body.Close()
-		text, _ := io.ReadAll(resp.Body)
-		if resp.StatusCode >= 300 {
-			return fmt.Errorf("%s: %s", resp.Status, text)
+		if code := resp.StatusCode(); code >= 300 {
+			return fmt.Errorf("%d: %s", code, resp.Body())
 		}
 		return nil
 	}
