@@ -136,7 +136,8 @@ type Log interface {
 // Digest is "sha256:" and the hexadecimal hash of data.
 func Digest(data []byte) string {
 	sum := sha256.Sum256(data)
-	return "sha256:" + hex.EncodeToString(sum[:])
+	text := append(make([]byte, 0, len("sha256:")+2*len(sum)), "sha256:"...)
+	return string(hex.AppendEncode(text, sum[:]))
 }
 
 // WriteKey is the key of the write seq of an invocation: the same in every attempt at it, and 32 hexadecimal characters.
@@ -156,7 +157,7 @@ func (c *Chain) Line(e *Entry) ([]byte, error) {
 		return nil, err
 	}
 	c.prev = Digest(line)
-	return append(line, '\n'), nil
+	return append(line, '\n'), nil // encode has left room for it
 }
 
 // Follow goes on behind an entry that was read, if it names the digest of the line before it; it gives the entry as Line does.
@@ -167,10 +168,13 @@ func (c *Chain) Follow(e *Entry) ([]byte, error) {
 	return c.Line(e)
 }
 
+// usualLine is enough, in bytes, for most lines.
+const usualLine = 1 << 10
+
 // encode is the canonical form: the members in the order of the type, no spaces, nothing escaped that need not be.
 func encode(e *Entry) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
+	b := bytes.NewBuffer(make([]byte, 0, usualLine))
+	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(e); err != nil {
 		return nil, fmt.Errorf("tape: %w", err)

@@ -106,15 +106,19 @@ func (x *execution) vars(p *planner) map[string]any {
 	return v
 }
 
-// shared are the variables that a called runbook sees too.
+// shared are the variables that a called runbook sees too. What few expressions name is made when one does.
 func (x *execution) shared(p *planner) map[string]any {
-	in := p.in
 	return map[string]any{
 		"alarm": x.alarm,
-		"run":   map[string]any{"id": x.run.ID, "runbook": x.run.Runbook, "started": x.run.StartedAt.UTC().Format(time.RFC3339)},
 		"lists": p.e.content.Lists,
-		"incident": map[string]any{"id": in.ID, "title": in.Title, "type": in.Type, "category": in.Category, "severity": in.Severity,
-			"queue": in.Queue, "tlp": in.TLP, "status": in.Status, "template": in.Template},
+		"run": func() any {
+			return map[string]any{"id": x.run.ID, "runbook": x.run.Runbook, "started": x.run.StartedAt.UTC().Format(time.RFC3339)}
+		},
+		"incident": func() any {
+			in := p.in
+			return map[string]any{"id": in.ID, "title": in.Title, "type": in.Type, "category": in.Category, "severity": in.Severity,
+				"queue": in.Queue, "tlp": in.TLP, "status": in.Status, "template": in.Template}
+		},
 	}
 }
 

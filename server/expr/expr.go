@@ -172,8 +172,8 @@ func (p *Program) Refs() []string { return p.refs }
 // String is the source.
 func (p *Program) String() string { return p.src }
 
-// Eval evaluates the expression over variables in JSON form: map[string]any, []any, string, int64, float64, bool, nil. The result has the
-// same form; it may share parts with vars, so neither may be changed. The error is an *Error, or that of ctx.
+// Eval evaluates the expression over variables in JSON form: map[string]any, []any, string, int64, float64, bool, nil; or as a func() any that gives
+// one when it is named. The result has the same form; it may share parts with vars, so neither may be changed. The error is an *Error, or that of ctx.
 func (p *Program) Eval(ctx context.Context, vars map[string]any) (any, error) {
 	out, _, err := p.prog.ContextEval(ctx, &activation{p.env, vars})
 	if err != nil {
@@ -250,6 +250,9 @@ func (a *activation) ResolveName(name string) (any, bool) {
 	v, ok := a.vars[name]
 	if !ok && a.env.opts.Absent == AbsentError {
 		return nil, false
+	}
+	if late, ok := v.(func() any); ok {
+		v = late()
 	}
 	v = t.adopt(v, a.env.opts.Absent)
 	if v == nil {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
@@ -24,17 +25,31 @@ const (
 // String names the state.
 func (s Space) String() string { return [...]string{"normal", "low", "read-only"}[s] }
 
-// Space returns the free bytes of the store's file system and what they mean. It asks the system each time, which takes about
-// a microsecond.
+// sight is what was seen of the disk, and when.
+type sight struct {
+	at    time.Time
+	free  uint64
+	state Space
+}
+
+// sightTime is how long a sight is good for: no disk fills so fast that it would matter, and each alarm and each commit asks.
+const sightTime = 5 * time.Millisecond
+
+// Space returns the free bytes of the store's file system and what they mean, as they were at most 5 ms ago.
 func (s *Store) Space() (free uint64, state Space) {
+	now := time.Now()
+	if last := s.seen.Load(); last != nil && now.Sub(last.at) < sightTime {
+		return last.free, last.state
+	}
 	free, err := freeSpace(s.dir)
 	switch {
 	case err != nil || free < s.opts.ReadOnlyBelow:
-		return free, ReadOnly
+		state = ReadOnly
 	case free < s.opts.LowBelow:
-		return free, Low
+		state = Low
 	}
-	return free, Normal
+	s.seen.Store(&sight{now, free, state})
+	return free, state
 }
 
 // writable refuses a commit for which the disk has no room.

@@ -31,10 +31,12 @@ import (
 // one being written out), each as a skip list and as a mapped log; and a transaction may take 15 % of one. The builders of
 // tables are kept and used again by the database, up to eight of them: each stays as large as the largest table that it has
 // built, which is why both kinds of table are small. They are not smaller since each table, of whatever size, takes 3 MiB for a
-// moment when it is built: with 2.5 MiB and 256 KiB that was a third of all allocation.
+// moment when it is built: with 2.5 MiB and 256 KiB that was a third of all allocation. Tables of the first level wait until there are ten, since
+// their way to the next one writes that anew: a fifth less work than with five.
 const (
 	memTableSize  = 4 << 20
 	tableSize     = 1 << 20
+	firstTables   = 10 // of the first level, when they are made one with the next; at twice as many, writing waits for that
 	blockSize     = 8 << 10
 	blockCache    = 4 << 20
 	valueLogFile  = 1 << 20  // of the value log, which stays empty
@@ -101,6 +103,7 @@ type Store struct {
 	lock       *os.File
 	checkpoint *checkpoint
 	lost       uint64
+	seen       atomic.Pointer[sight]
 
 	room     *semaphore.Weighted // of the queue, in bytes
 	queue    queue
@@ -171,6 +174,8 @@ func badgerOptions(dir string, log *slog.Logger) badger.Options {
 		WithMemTableSize(memTableSize).
 		WithNumMemtables(1).
 		WithNumCompactors(2).
+		WithNumLevelZeroTables(firstTables).
+		WithNumLevelZeroTablesStall(2 * firstTables).
 		WithBaseTableSize(tableSize).
 		WithBlockSize(blockSize).
 		WithBlockCacheSize(blockCache).
