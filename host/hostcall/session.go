@@ -1,6 +1,7 @@
 package hostcall
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -240,8 +241,8 @@ func (s *Session) Call(ctx context.Context, fn string, request []byte) []byte {
 	s.resolveSecrets(ctx)
 	entry := tape.Entry{Kind: tape.BeginKind, Seq: s.seq, Call: call}
 	call.Summary = s.redactor.String(call.Summary)
-	if json.Valid(document) {
-		call.Request = entry.NewBody(s.redactor.Bytes(document))
+	if masked := s.redactor.Bytes(document); json.Valid(masked) {
+		call.Request = entry.NewBody(masked)
 	}
 	if fault != nil {
 		return s.refuse(entry, fault)
@@ -345,7 +346,7 @@ func (s *Session) record(e tape.Entry, durable bool) *abi.Fault {
 // redact masks echoes of secrets in a reply.
 func (s *Session) redact(answer []byte) []byte {
 	masked := s.redactor.Bytes(answer)
-	if len(masked) != len(answer) && !json.Valid(masked) {
+	if !bytes.Equal(masked, answer) && !json.Valid(masked) {
 		return reply(nil, abi.NewFault(abi.Failed, "the answer echoes a secret in a way that cannot be masked", ""))
 	}
 	return masked

@@ -3,7 +3,6 @@
 package tape
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -102,10 +101,10 @@ type Body struct {
 	Size   int             `json:"size,omitempty"` // of the blob, in bytes
 }
 
-// NewBody takes a document into an entry: as a blob if it is over InlineLimit.
+// NewBody takes a document, which is JSON, into an entry: as a blob if it is over InlineLimit.
 func (e *Entry) NewBody(document []byte) *Body {
 	if len(document) <= InlineLimit {
-		return &Body{Inline: document}
+		return &Body{Inline: oneLine(document)}
 	}
 	digest := Digest(document)
 	if e.Blobs == nil {
@@ -154,7 +153,7 @@ func (c *Chain) Line(e *Entry) ([]byte, error) {
 	e.Prev = c.prev
 	line, err := encode(e)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("tape: %w", err)
 	}
 	c.prev = Digest(line)
 	return append(line, '\n'), nil // encode has left room for it
@@ -166,20 +165,6 @@ func (c *Chain) Follow(e *Entry) ([]byte, error) {
 		return nil, fmt.Errorf("the chain is broken: it names %q as the line before, which is %q", e.Prev, c.prev)
 	}
 	return c.Line(e)
-}
-
-// usualLine is enough, in bytes, for most lines.
-const usualLine = 1 << 10
-
-// encode is the canonical form: the members in the order of the type, no spaces, nothing escaped that need not be.
-func encode(e *Entry) ([]byte, error) {
-	b := bytes.NewBuffer(make([]byte, 0, usualLine))
-	enc := json.NewEncoder(b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(e); err != nil {
-		return nil, fmt.Errorf("tape: %w", err)
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // Memory is a Log in memory. The zero value is empty; it may be used concurrently.
