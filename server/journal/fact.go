@@ -1,10 +1,10 @@
 package journal
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -53,38 +53,36 @@ func FactKey(incident string, seq uint64) []byte {
 // FactOps gives the ops that store facts of one incident, which follow each other, as JSON arrays.
 func FactOps(facts []Fact) ([]Op, error) {
 	var ops []Op
-	var list []byte
+	var list bytes.Buffer
+	enc := json.NewEncoder(&list)
 	for i := range facts {
 		f := &facts[i]
-		one, err := f.encode()
-		if err != nil {
+		list.WriteByte("[,"[min(list.Len(), 1)])
+		if err := enc.Encode(f.stored()); err != nil {
 			return nil, fmt.Errorf("fact %s of %s: %w", f.Kind, f.Incident, err)
 		}
-		if list = append(append(list, "[,"[min(len(list), 1)]), one...); i+1 < len(facts) && len(list) < maxTogether {
+		if list.Truncate(list.Len() - len("\n")); i+1 < len(facts) && list.Len() < maxTogether {
 			continue
 		}
-		ops, list = append(ops, Op{Key: FactKey(f.Incident, f.Seq), Value: append(list, ']')}), nil
+		list.WriteByte(']')
+		ops = append(ops, Op{Key: FactKey(f.Incident, f.Seq), Value: bytes.Clone(list.Bytes())})
+		list.Reset()
 	}
 	return ops, nil
 }
 
-// encode is what json.Marshal gives, but for Data, which comes from there and is taken as it is, or made of Value.
-func (f *Fact) encode() ([]byte, error) {
-	data := f.Data
-	if f.Value != nil {
-		var err error
-		if data, err = json.Marshal(f.Value); err != nil {
-			return nil, err
-		}
+// storedFact is a Fact with its value in the place of its data.
+type storedFact struct {
+	*Fact
+	Data any `json:"data,omitempty"`
+}
+
+func (f *Fact) stored() storedFact {
+	s := storedFact{f, f.Value}
+	if f.Value == nil && len(f.Data) > 0 {
+		s.Data = f.Data
 	}
-	plain := *f
-	plain.Data = nil
-	b, err := json.Marshal(&plain)
-	if err != nil || len(data) == 0 {
-		return b, err
-	}
-	b = slices.Concat(b[:len(b)-1], []byte(`,"data":`), data, []byte("}"))
-	return b, nil
+	return s
 }
 
 // Facts calls fn for each fact of an incident, in order, from the one after seq on.
