@@ -23,7 +23,7 @@ import (
 	"github.com/riposte-soar/riposte/server/runbook"
 )
 
-// Runner performs one invocation: the host, or a site's agent.
+// Runner performs one invocation: the host, or a site's agent. It asks nothing of the world before it has appended that to the tape.
 type Runner interface {
 	Run(ctx context.Context, inv host.Invocation) (host.Outcome, error)
 }
