@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -89,7 +90,7 @@ func (e *Engine) commit(plans []*planner, ops []journal.Op, done func(error)) er
 		}
 	}
 	err := e.submitAll(plans, ops, done)
-	submitted.end(err)
+	submitted.end(cmp.Or(err, e.ctx.Err())) // the store takes nothing more of an engine that stops
 	if err != nil {
 		return err
 	}
