@@ -156,7 +156,7 @@ func (c *Chain) Line(e *Entry) ([]byte, error) {
 		return nil, fmt.Errorf("tape: %w", err)
 	}
 	c.prev = Digest(line)
-	return append(line, '\n'), nil // encode has left room for it
+	return append(line, '\n'), nil
 }
 
 // Follow goes on behind an entry that was read, if it names the digest of the line before it; it gives the entry as Line does.

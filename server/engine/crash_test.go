@@ -422,3 +422,38 @@ func TestStartComesFirst(t *testing.T) {
 		t.Errorf("the order was %v", order)
 	}
 }
+
+// An action that was started when the engine stops, before its start was taken, does nothing: the store takes nothing more.
+func TestStopBeforeTheStart(t *testing.T) {
+	weak := &weakStore{}
+	r := work(t, content(t, append(alarmRules, everything, plainRule, plainTemplate)...), func(o *Options) { weak.Store = o.Store; o.Store = weak })
+	began, tried := make(chan struct{}, 100), make(chan error, 100)
+	r.actor.on("look", func(_ context.Context, inv host.Invocation, _ map[string]any) host.Outcome {
+		began <- struct{}{}
+		err := inv.Tape.Append(tape.Entry{Kind: tape.BeginKind, Seq: 1, Call: &tape.Call{Function: "http.fetch"}}, true)
+		tried <- err
+		return host.Outcome{Fault: abi.AsFault(err)}
+	})
+	var first sync.Once
+	stopped := make(chan struct{})
+	weak.set(func(ops []journal.Op) error {
+		first.Do(func() {
+			<-began
+			go func() {
+				defer close(stopped)
+				r.Stop()
+			}()
+			<-r.ctx.Done()
+		})
+		return nil
+	})
+	r.Accept(t.Context(), r.alarm(netAlarm("10.0.0.1")), func(error) {})
+	if err := <-tried; err == nil {
+		t.Error("its tape was stored")
+	}
+	<-stopped
+	err := r.store.Scan([]byte(prefixTape), nil, false, func(key, _ []byte) error { return fmt.Errorf("%q is there", key) })
+	if err != nil {
+		t.Error(err)
+	}
+}
