@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"runtime"
 	"time"
 
 	"github.com/riposte-soar/riposte/pdk/abi"
@@ -83,11 +84,17 @@ func (p *planner) parts() ([]part, error) {
 // Callers hold the locks of the plans' incidents. done is called once, unless an error is returned: then nothing was submitted, and the incidents
 // are forgotten.
 func (e *Engine) commit(plans []*planner, ops []journal.Op, done func(error)) error {
-	submitted := newSubmission()
+	submitted, launched := newSubmission(), false
 	for _, p := range plans {
 		for _, s := range p.launch {
 			e.launch(p.l, s, submitted)
+			launched = true
 		}
+	}
+	if launched && e.Stats.InFlight.Load() == 1 {
+		// The action goes on here, at once, and this on a processor that is idle. Left to itself it would be the other way round, and later: what has just
+		// become ready is not taken from its processor for a while.
+		runtime.Gosched()
 	}
 	err := e.submitAll(plans, ops, done)
 	submitted.end(cmp.Or(err, e.ctx.Err())) // the store takes nothing more of an engine that stops
