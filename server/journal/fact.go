@@ -1,11 +1,12 @@
 package journal
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/riposte-soar/riposte/host/compact"
 )
 
 // Kind names what happened. The kinds and their data are declared by the packages that fold them.
@@ -44,45 +45,59 @@ func Decode[T any](f *Fact) (T, error) {
 // maxTogether is how many bytes of facts are stored under one key, unless a single one is longer.
 const maxTogether = 4 << 10
 
+// usualSize is enough, in bytes, for most values.
+const usualSize = 1 << 10
+
 // FactKey is the key of facts that were stored together, of which seq is the last: those of one incident are neighbours, in order.
 func FactKey(incident string, seq uint64) []byte {
 	key := append([]byte("f/"), incident...)
 	return binary.BigEndian.AppendUint64(append(key, '/'), seq)
 }
 
+// Writer is a value that writes itself. What it appends is what encoding/json makes of it without escaping HTML.
+type Writer interface{ WriteJSON(w *compact.Writer) }
+
 // FactOps gives the ops that store facts of one incident, which follow each other, as JSON arrays.
 func FactOps(facts []Fact) ([]Op, error) {
 	var ops []Op
-	var list bytes.Buffer
-	enc := json.NewEncoder(&list)
+	list := compact.Writer{B: make([]byte, 0, usualSize)}
 	for i := range facts {
 		f := &facts[i]
-		list.WriteByte("[,"[min(list.Len(), 1)])
-		if err := enc.Encode(f.stored()); err != nil {
-			return nil, fmt.Errorf("fact %s of %s: %w", f.Kind, f.Incident, err)
+		list.B = append(list.B, "[,"[min(len(list.B), 1)])
+		if f.write(&list); list.Err != nil {
+			return nil, fmt.Errorf("fact %s of %s: %w", f.Kind, f.Incident, list.Err)
 		}
-		if list.Truncate(list.Len() - len("\n")); i+1 < len(facts) && list.Len() < maxTogether {
+		if i+1 < len(facts) && len(list.B) < maxTogether {
 			continue
 		}
-		list.WriteByte(']')
-		ops = append(ops, Op{Key: FactKey(f.Incident, f.Seq), Value: bytes.Clone(list.Bytes())})
-		list.Reset()
+		list.Raw("]")
+		ops = append(ops, Op{Key: FactKey(f.Incident, f.Seq), Value: list.B})
+		list.B = nil
 	}
 	return ops, nil
 }
 
-// storedFact is a Fact with its value in the place of its data.
-type storedFact struct {
-	*Fact
-	Data any `json:"data,omitempty"`
-}
-
-func (f *Fact) stored() storedFact {
-	s := storedFact{f, f.Value}
-	if f.Value == nil && len(f.Data) > 0 {
-		s.Data = f.Data
+// write appends the fact, with its value, if it has one, in the place of its data.
+func (f *Fact) write(w *compact.Writer) {
+	w.Number(`{"seq":`, int64(f.Seq))
+	w.Time(`,"time":`, f.Time)
+	w.Text(`,"kind":`, string(f.Kind))
+	w.Text(`,"incident":`, f.Incident)
+	w.Filled(`,"run":`, f.Run)
+	w.Filled(`,"step":`, f.Step)
+	w.Filled(`,"by":`, f.By)
+	switch v := f.Value.(type) {
+	case nil:
+		if len(f.Data) > 0 {
+			w.Document(`,"data":`, f.Data)
+		}
+	case Writer:
+		w.Raw(`,"data":`)
+		v.WriteJSON(w)
+	default:
+		w.Other(`,"data":`, v)
 	}
-	return s
+	w.Raw("}")
 }
 
 // Facts calls fn for each fact of an incident, in order, from the one after seq on.
@@ -107,6 +122,11 @@ func Facts(s Store, incident string, after uint64, fn func(*Fact) error) error {
 
 // Put gives the op that stores v, as JSON, under key.
 func Put(key string, v any) (Op, error) {
+	if v, ok := v.(Writer); ok {
+		w := compact.Writer{B: make([]byte, 0, usualSize)}
+		v.WriteJSON(&w)
+		return Op{Key: []byte(key), Value: w.B}, w.Err
+	}
 	value, err := json.Marshal(v)
 	return Op{Key: []byte(key), Value: value}, err
 }
