@@ -39,6 +39,7 @@ func (p *planner) startAction(x *execution, s scope, st *runbook.Step, path stri
 		return
 	}
 	p.emit(incident.FactActStarted, x.run.ID, path, act)
+	p.begun = append(p.begun, act.Invocation)
 }
 
 // proceedAction starts what is in flight and has no owner here, follows an approval, and takes up retries and probes that are due.
@@ -46,7 +47,7 @@ func (p *planner) proceedAction(x *execution, s scope, st *runbook.Step, state *
 	switch {
 	case state.InFlight:
 		if x.owned[state.Path] == nil {
-			p.launch = append(p.launch, start{x, state})
+			p.launch = append(p.launch, start{x, state, slices.Contains(p.begun, state.Current().Invocation)})
 			x.owned[state.Path] = func() {}
 		}
 	case state.Unknown && !state.Verifying:

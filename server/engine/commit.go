@@ -239,6 +239,7 @@ func (e *Engine) answered(pt part, err error) error {
 		err = &abi.Fault{Kind: abi.Unavailable, Message: "the store refused what comes before in the journal", Retryable: true}
 		e.store.Submit(context.Background(), back, 0, func(error) { l.pending.Add(-1) })
 	default:
+		e.refused.Store(true)
 		l.failed.Store(true)
 		l.pending.Add(-1)
 		e.kept.Clear()

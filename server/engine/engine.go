@@ -95,7 +95,8 @@ type Engine struct {
 	changed changed
 	hourly  hourly
 	holds   holds
-	kept    sync.Map // keys of runbooks known to be in the store
+	kept    sync.Map    // keys of runbooks known to be in the store
+	refused atomic.Bool // the store has refused facts
 
 	stop    context.CancelFunc
 	ctx     context.Context

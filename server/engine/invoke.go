@@ -51,7 +51,7 @@ func (e *Engine) launch(l *live, s start, submitted *submission) {
 	e.working.Do(e.ctx, func() {
 		defer e.Stats.InFlight.Add(-1)
 		defer cancel()
-		out, ok := e.invoke(ctx, incidentID, runID, path, target, act, submitted)
+		out, ok := e.invoke(ctx, incidentID, runID, path, target, act, submitted, s.fresh)
 		e.mu.Lock()
 		delete(e.running, act.Invocation)
 		e.mu.Unlock()
@@ -67,7 +67,7 @@ func (e *Engine) launch(l *live, s start, submitted *submission) {
 
 // invoke runs the action, when its turn has come. ok is false when the server stopped before it ended.
 func (e *Engine) invoke(ctx context.Context, incidentID, runID, path string, target claim, act *incident.ActionStarted,
-	submitted *submission) (outcome, bool) {
+	submitted *submission, fresh bool) (outcome, bool) {
 	if ctx.Err() != nil {
 		return outcome{Fault: cancelled()}, e.ctx.Err() == nil
 	}
@@ -95,14 +95,15 @@ func (e *Engine) invoke(ctx context.Context, incidentID, runID, path string, tar
 		return outcome{Fault: &abi.Fault{Kind: abi.Conflict, Message: fmt.Sprintf("plugin %s is not the one that the action began with", act.Plugin),
 			Hint: "install the module with digest " + act.Module + ", or retry the step"}}, true
 	}
-	log, err := e.openTape(act.Invocation, submitted)
+	log, err := e.openTape(act.Invocation, submitted, fresh)
 	if err != nil {
 		return outcome{Fault: abi.AsFault(err)}, true
 	}
 	defer log.flush()
 	began := e.now()
 	res, err := e.runner.Run(ctx, host.Invocation{ID: act.Invocation, Key: act.Key, Bundle: plugin, Action: act.Action, Parameters: act.Parameters,
-		Connector: conn.ID, Settings: conn.Settings, Grant: conn.Grant, Incident: incidentID, Run: runID, Step: path, Timeout: act.Timeout, Now: act.At, Tape: log})
+		Connector: conn.ID, Settings: conn.Settings, Grant: conn.Grant, Incident: incidentID, Run: runID, Step: path, Timeout: act.Timeout, Now: act.At, Tape: log,
+		Checked: fresh})
 	if e.ctx.Err() != nil {
 		return outcome{}, false
 	}

@@ -22,6 +22,7 @@ type planner struct {
 	facts   []journal.Fact
 	ops     []journal.Op
 	launch  []start
+	begun   []string        // invocations
 	touched []*execution    // runs that were planned
 	moved   map[string]bool // runs to plan: with facts in this plan, or that were not in memory before it
 	cuts    []int           // numbers of facts after which the plan may be divided into several commits
@@ -33,6 +34,8 @@ type planner struct {
 type start struct {
 	run  *execution
 	step *incident.Step
+	// fresh says that this plan began it: its parameters have just been checked, and nothing of it is on a tape.
+	fresh bool
 }
 
 // emit appends a fact and folds it. A failure means a defect of ours; it ends the plan.

@@ -99,7 +99,7 @@ func TestTapesAreStoredInParts(t *testing.T) {
 	const invocation = "RUN-000001-1:a#1"
 	var written []tape.Entry
 	for attempt := range 2 { // the second goes on with what the first left
-		log, err := r.openTape(invocation, submitted())
+		log, err := r.openTape(invocation, submitted(), false)
 		if err != nil || len(log.Recorded()) != len(written) {
 			t.Fatal(len(log.Recorded()), err)
 		}
@@ -156,7 +156,7 @@ func without(n byte) func(key, value []byte) journal.Op {
 
 func TestTapesAreKeptByteForByte(t *testing.T) {
 	r := work(t, content(t))
-	log, err := r.openTape("RUN-000001-1:a#1", submitted())
+	log, err := r.openTape("RUN-000001-1:a#1", submitted(), false)
 	if err != nil {
 		t.Fatal(err)
 	}

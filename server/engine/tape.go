@@ -34,10 +34,14 @@ type storeTape struct {
 	late    *time.Timer // stores them; nil before the first answer
 }
 
-// openTape begins the tape of an invocation, or goes on with what an earlier attempt at it left behind.
-func (e *Engine) openTape(invocation string, after *submission) (*storeTape, error) {
+// openTape begins the tape of an invocation, or goes on with what an earlier attempt at it left behind. There is none if it is fresh, unless the store has
+// refused to take something: that could have been its start, and not its tape.
+func (e *Engine) openTape(invocation string, after *submission, fresh bool) (*storeTape, error) {
 	t := e.newTape(invocation)
 	t.after = after
+	if fresh && !e.refused.Load() {
+		return t, nil
+	}
 	if _, err := e.store.Get(t.key(1)); errors.Is(err, journal.ErrNotFound) {
 		return t, nil // as a rule; a scan would cost much more
 	}
