@@ -99,17 +99,6 @@ func (w *Writer) fail(err error) {
 	}
 }
 
-// AppendText appends a JSON string; a plain one without a detour.
-func AppendText(to []byte, s string) []byte {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
-			text, _ := marshal(s) // a string always encodes
-			return append(to, text...)
-		}
-	}
-	return append(append(append(to, '"'), s...), '"')
-}
-
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

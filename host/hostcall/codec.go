@@ -17,6 +17,14 @@ func (s *Services) decode(request []byte, into any) *abi.Fault {
 	return nil
 }
 
+// read reads a request, and gives its document: all that the request says, written in one way.
+func (s *Services) read(request []byte, into any) ([]byte, *abi.Fault) {
+	if fault := s.decode(request, into); fault != nil {
+		return nil, fault
+	}
+	return marshal(into)
+}
+
 func marshal(v any) ([]byte, *abi.Fault) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -31,6 +39,9 @@ func marshal(v any) ([]byte, *abi.Fault) {
 func reply(value any, fault *abi.Fault) []byte {
 	if fault == nil && value == nil {
 		return []byte("{}")
+	}
+	if r, ok := value.(*response); ok && fault == nil {
+		return r.reply()
 	}
 	document, failed := marshal(struct {
 		Value any        `json:"value,omitempty"`

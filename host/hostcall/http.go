@@ -28,34 +28,38 @@ const (
 
 // fetch is http.fetch.
 type fetch struct {
-	abi.HTTPRequest
+	id, method, url string  // as in abi.HTTPRequest
+	headers         []field // by name
+	body            []byte
+	unclear         *abi.Fault // why the body is none
+	timeout         int64
+
 	target  capability.Target
 	refusal *capability.Refusal // why the URL has no target
 	named   bool
 	effect  abi.Effect
 	header  http.Header
-	body    []byte
 }
 
-func (f *fetch) capability() (kind, id string) { return "http", f.Capability }
+func (f *fetch) capability() (kind, id string) { return "http", f.id }
 
 func (f *fetch) summary() string {
-	if f.target, f.refusal = capability.ParseTarget(f.URL); f.refusal != nil {
-		return f.Method
+	if f.target, f.refusal = capability.ParseTarget(f.url); f.refusal != nil {
+		return f.method
 	}
 	t := f.target
 	t.Query = ""
-	return f.Method + " " + t.String()
+	return f.method + " " + t.String()
 }
 
-// hostOwned says that a header is the host's to set.
+// hostOwned says that a header, named in the canonical way, is the host's to set.
 func hostOwned(name string) bool {
-	switch http.CanonicalHeaderKey(name) {
+	switch name {
 	case "Host", "Content-Length", "Transfer-Encoding", "Te", "Trailer", "Connection", "Keep-Alive", "Upgrade", "Proxy-Connection",
 		"Proxy-Authorization", "Proxy-Authenticate", "Expect", "Accept-Encoding", "Idempotency-Key", "X-Idempotency-Key":
 		return true
 	}
-	return strings.HasPrefix(http.CanonicalHeaderKey(name), "Proxy-")
+	return strings.HasPrefix(name, "Proxy-")
 }
 
 func validHeaderName(name string) bool { return httpguts.ValidHeaderFieldName(name) }
@@ -65,32 +69,32 @@ func (f *fetch) authorise(r *capability.Right) (abi.Effect, *abi.Fault) {
 		return "", f.refusal.Fault()
 	}
 	var refusal *capability.Refusal
-	if f.effect, f.named, refusal = r.HTTP.Allow(f.Method, f.target); refusal != nil {
+	if f.effect, f.named, refusal = r.HTTP.Allow(f.method, f.target); refusal != nil {
 		return "", refusal.Fault()
 	}
-	var fault *abi.Fault
-	if f.body, fault = content(f.Body); fault != nil {
-		return "", fault
+	if f.unclear != nil {
+		return "", f.unclear
 	}
 	return f.effect, f.readHeaders(r.Auth)
 }
 
 // readHeaders takes the guest's headers, but for those that are the host's.
 func (f *fetch) readHeaders(auth *abi.Auth) *abi.Fault {
-	f.header = make(http.Header, len(f.Headers)+2)
-	size := 0
-	for name, value := range f.Headers {
-		size += len(name) + len(value)
-		switch {
-		case !validHeaderName(name) || !httpguts.ValidHeaderFieldValue(value):
+	f.header = make(http.Header, len(f.headers)+2)
+	values, secret, size := make([]string, len(f.headers)), authHeader(auth), 0
+	for i, h := range f.headers {
+		size += len(h.name) + len(h.value)
+		name := http.CanonicalHeaderKey(h.name)
+		switch _, twice := f.header[name]; {
+		case !validHeaderName(h.name) || !httpguts.ValidHeaderFieldValue(h.value):
 			return abi.NewFault(abi.Invalid, "a header has a name or a value that HTTP does not allow", "line ends, for example")
-		case hostOwned(name) || authHeader(auth) == http.CanonicalHeaderKey(name):
-			return &abi.Fault{Kind: abi.Refused, Message: "header " + name + " is set by the host", Hint: "leave it out", Where: "header"}
+		case hostOwned(name) || name == secret:
+			return &abi.Fault{Kind: abi.Refused, Message: "header " + h.name + " is set by the host", Hint: "leave it out", Where: "header"}
+		case twice:
+			return abi.NewFault(abi.Invalid, "header "+h.name+" is given twice", "")
 		}
-		if _, twice := f.header[http.CanonicalHeaderKey(name)]; twice {
-			return abi.NewFault(abi.Invalid, "header "+name+" is given twice", "")
-		}
-		f.header.Set(name, value)
+		values[i] = h.value
+		f.header[name] = values[i : i+1 : i+1]
 	}
 	if size > maxRequestHeader {
 		return abi.NewFault(abi.TooLarge, fmt.Sprintf("the headers have more than %d bytes", maxRequestHeader), "")
@@ -113,23 +117,23 @@ type hop struct {
 }
 
 func (f *fetch) perform(ctx context.Context, s *Session, g granted, key string) (any, *abi.Fault) {
-	ctx, cancel := within(ctx, f.Timeout)
+	ctx, cancel := within(ctx, f.timeout)
 	defer cancel()
 	sent := false // a request may have left
 	if f.effect == abi.Unsafe {
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent = true }})
 	}
-	h := hop{method: f.Method, target: f.target, named: f.named, header: f.header, body: f.body}
+	h := hop{method: f.method, target: f.target, named: f.named, header: f.header, body: f.body}
 	if f.effect == abi.Keyed {
 		h.header.Set("Idempotency-Key", key)
 	}
 	for followed := 0; ; followed++ {
-		response, fault := f.do(ctx, s, g, h)
-		if fault == nil && response.next != nil {
+		value, next, fault := f.do(ctx, s, g, h)
+		if next != nil {
 			if followed >= g.right.HTTP.Redirects {
 				fault = refused("redirect", fmt.Sprintf("%s redirects once more, after %d", h.target.HostPort(), followed))
 			} else {
-				fault = f.follow(g.right.HTTP, &h, response.next)
+				fault = f.follow(g.right.HTTP, &h, next)
 			}
 		}
 		switch {
@@ -137,16 +141,10 @@ func (f *fetch) perform(ctx context.Context, s *Session, g granted, key string) 
 			return nil, inDoubt(fault)
 		case fault != nil:
 			return nil, fault
-		case response.next == nil:
-			return response.value, nil
+		case next == nil:
+			return value, nil
 		}
 	}
-}
-
-// answer is a response, or the redirect that is to be followed.
-type answer struct {
-	value *abi.HTTPResponse
-	next  *redirect
 }
 
 type redirect struct {
@@ -154,36 +152,36 @@ type redirect struct {
 	location string
 }
 
-// do sends one request. The secret goes only where the first request was allowed to go.
-func (f *fetch) do(ctx context.Context, s *Session, g granted, h hop) (*answer, *abi.Fault) {
-	where := h.target.HostPort()
+// do sends one request, and gives the response, or the redirect that is to be followed. The secret goes only where the first request was allowed to go.
+func (f *fetch) do(ctx context.Context, s *Session, g granted, h hop) (*response, *redirect, *abi.Fault) {
 	if auth := g.right.Auth; auth != nil && h.target.SameOrigin(f.target) {
 		var fault *abi.Fault
 		if h, fault = s.inject(auth, h); fault != nil {
-			return nil, fault
+			return nil, nil, fault
 		}
 	}
+	authority := h.target.Authority()
 	request := (&http.Request{
-		Method: h.method, Header: h.header, Host: h.target.Authority(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		URL: &url.URL{Scheme: h.target.Scheme, Host: h.target.Authority(), RawQuery: h.target.Query},
+		Method: h.method, Header: h.header, Host: authority, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		URL: &url.URL{Scheme: h.target.Scheme, Host: authority, RawQuery: h.target.Query},
 	}).WithContext(ctx)
 	setPath(request.URL, h.target.Path)
-	if len(h.body) > 0 {
-		request.ContentLength = int64(len(h.body))
-		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(h.body)), nil }
+	if body := h.body; len(body) > 0 {
+		request.ContentLength = int64(len(body))
+		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 		request.Body, _ = request.GetBody()
 	}
-	response, err := s.o.Services.transport(g.tls, h.named, f.effect == abi.Unsafe).RoundTrip(request)
+	got, err := s.o.Services.transport(g.tls, h.named, f.effect == abi.Unsafe).RoundTrip(request)
 	if err != nil {
-		return nil, netFault(ctx, err, where)
+		return nil, nil, netFault(ctx, err, h.target.HostPort())
 	}
-	defer func() { _ = response.Body.Close() }()
-	location := response.Header.Get("Location")
-	if g.right.HTTP.Redirects > 0 && location != "" && isRedirect(response.StatusCode) {
-		return &answer{next: &redirect{response.StatusCode, location}}, nil
+	defer func() { _ = got.Body.Close() }()
+	location := got.Header.Get("Location")
+	if g.right.HTTP.Redirects > 0 && location != "" && isRedirect(got.StatusCode) {
+		return nil, &redirect{got.StatusCode, location}, nil
 	}
-	value, fault := f.read(ctx, s, g.right.HTTP, response, where)
-	return &answer{value: value}, fault
+	value, fault := f.read(ctx, s, g.right.HTTP, got, h.target)
+	return value, nil, fault
 }
 
 // setPath gives the URL the escaped path as it stands, so that what is sent is what was authorised.
@@ -197,34 +195,35 @@ func setPath(u *url.URL, escaped string) {
 }
 
 // read takes in the response, up to its limit after decompression, and masks the echoes of secrets in its body before it is put into JSON.
-func (f *fetch) read(ctx context.Context, s *Session, right *capability.HTTP, response *http.Response, where string) (*abi.HTTPResponse, *abi.Fault) {
-	if coding := response.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return nil, &abi.Fault{Kind: abi.Unavailable, Message: where + " answers in a content encoding that was not asked for"}
+func (f *fetch) read(ctx context.Context, s *Session, right *capability.HTTP, from *http.Response, target capability.Target) (*response, *abi.Fault) {
+	if coding := from.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return nil, &abi.Fault{Kind: abi.Unavailable, Message: target.HostPort() + " answers in a content encoding that was not asked for"}
 	}
 	limit := int64(defaultResponse)
 	if right.MaxBytes > 0 {
 		limit = min(right.MaxBytes, maxResponse)
 	}
 	tooLarge := func() *abi.Fault {
-		return abi.NewFault(abi.TooLarge, fmt.Sprintf("%s answers more than %d bytes", where, limit), "ask for less, or raise max_bytes of the capability")
+		return abi.NewFault(abi.TooLarge, fmt.Sprintf("%s answers more than %d bytes", target.HostPort(), limit), "ask for less, or raise max_bytes of the capability")
 	}
-	if response.ContentLength > limit {
+	if from.ContentLength > limit {
 		return nil, tooLarge()
 	}
-	body, err := s.o.Services.pieces.read(response.Body, limit, response.ContentLength)
+	body, err := s.o.Services.pieces.read(from.Body, limit, from.ContentLength)
 	switch {
 	case errors.Is(err, errLong):
 		return nil, tooLarge()
 	case err != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded):
-		return nil, abi.NewFault(abi.Unavailable, fmt.Sprintf("%s broke off its answer (status %d) after %d bytes", where, response.StatusCode, len(body)), "")
+		return nil, abi.NewFault(abi.Unavailable, fmt.Sprintf("%s broke off its answer (status %d) after %d bytes", target.HostPort(), from.StatusCode, len(body)), "")
 	case err != nil:
-		return nil, netFault(ctx, err, where)
+		return nil, netFault(ctx, err, target.HostPort())
 	}
-	value := &abi.HTTPResponse{Status: response.StatusCode, Headers: make(map[string]string, len(response.Header))}
-	for name, values := range response.Header {
-		value.Headers[strings.ToLower(name)] = s.redactor.String(strings.Join(values, ", "))
+	value := &response{status: from.StatusCode, headers: make([]field, 0, len(from.Header)), body: s.redactor.Bytes(body)}
+	for name, values := range from.Header {
+		value.headers = append(value.headers, field{strings.ToLower(name), s.redactor.String(strings.Join(values, ", "))})
 	}
-	value.Body = payload(s.redactor.Bytes(body))
+	slices.SortFunc(value.headers, byName)
+	value.headers = slices.CompactFunc(value.headers, func(a, b field) bool { return a.name == b.name })
 	return value, nil
 }
 

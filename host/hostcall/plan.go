@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -113,7 +114,7 @@ func (p *plan) checkAuth(auth *abi.Auth, kind string) *abi.Fault {
 	case "basic":
 		ok = kind == "http" && (name != "" || auth.User != "")
 	case "header":
-		ok = kind == "http" && validHeaderName(name) && !hostOwned(name)
+		ok = kind == "http" && validHeaderName(name) && !hostOwned(http.CanonicalHeaderKey(name))
 	case "query", "form":
 		ok = kind == "http" && name != ""
 	case "json":

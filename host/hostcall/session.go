@@ -157,29 +157,39 @@ type operation interface {
 	perform(ctx context.Context, s *Session, g granted, key string) (any, *abi.Fault)
 }
 
-// parse reads the request of a function that needs a capability. The second result is its request as the digest takes it.
-func (s *Services) parse(fn string, request []byte) (operation, any, *abi.Fault) {
+// parse reads the request of a function that needs a capability, and gives its document too: the request as its digest takes it, which the guest
+// does not write to.
+func (s *Services) parse(fn string, request []byte) (op operation, document []byte, fault *abi.Fault) {
 	switch fn {
 	case "http.fetch":
-		op := &fetch{}
-		return op, &op.HTTPRequest, s.decode(request, &op.HTTPRequest)
+		op, document, fault = s.readFetch(request)
 	case "dns.resolve":
-		op := &resolve{}
-		return op, &op.DNSRequest, s.decode(request, &op.DNSRequest)
+		r := &resolve{}
+		op = r
+		document, fault = s.read(request, &r.DNSRequest)
 	case "tcp.exchange":
-		op := &exchange{}
-		return op, &op.TCPRequest, s.decode(request, &op.TCPRequest)
+		x := &exchange{}
+		op = x
+		document, fault = s.read(request, &x.TCPRequest)
 	case "sql.query":
-		op := &query{}
-		return op, &op.SQLRequest, s.decode(request, &op.SQLRequest)
+		q := &query{}
+		op = q
+		document, fault = s.read(request, &q.SQLRequest)
 	case "mail.send":
-		op := &send{}
-		return op, &op.MailRequest, s.decode(request, &op.MailRequest)
+		m := &send{}
+		op = m
+		document, fault = s.read(request, &m.MailRequest)
 	case "kv.get", "kv.put", "kv.delete":
-		op := &keep{verb: strings.TrimPrefix(fn, "kv.")}
-		return op, &op.KVRequest, s.decode(request, &op.KVRequest)
+		k := &keep{verb: strings.TrimPrefix(fn, "kv.")}
+		op = k
+		document, fault = s.read(request, &k.KVRequest)
+	default:
+		fault = abi.NewFault(abi.NotFound, "there is no host function "+fn, "")
 	}
-	return nil, json.RawMessage(request), abi.NewFault(abi.NotFound, "there is no host function "+fn, "")
+	if fault != nil {
+		document = slices.Clone(request) // what the guest wrote goes onto the tape
+	}
+	return op, document, fault
 }
 
 // MaxRequest bounds the JSON of one request, in bytes.
@@ -218,19 +228,12 @@ func (s *Session) Call(ctx context.Context, fn string, request []byte) []byte {
 		return reply(nil, abi.NewFault(abi.Limit, fmt.Sprintf("the limit of %d host calls is reached", s.o.MaxCalls), "the manifest may ask for more, in limits.host_calls"))
 	}
 	s.seq++
-	op, typed, fault := s.o.Services.parse(fn, request)
-	call := &tape.Call{Function: fn}
-	var document []byte
-	if fault != nil {
-		document = slices.Clone(request) // what the guest wrote goes onto the tape, and it may write on
-	} else {
+	op, document, fault := s.o.Services.parse(fn, request)
+	call := &tape.Call{Function: fn, Digest: tape.Digest(document)}
+	if fault == nil {
 		_, call.Capability = op.capability()
 		call.Summary = op.summary()
-		if document, fault = marshal(typed); fault != nil {
-			return reply(nil, fault)
-		}
 	}
-	call.Digest = tape.Digest(document)
 	if s.replay != nil {
 		return s.replayed(call, document)
 	}

@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -137,31 +136,6 @@ func TestTLSVersionIsBounded(t *testing.T) {
 	terms, fault := newClientTLS(capability.TLS{})
 	if fault != nil || terms.config.MinVersion != tls.VersionTLS12 || terms.config.InsecureSkipVerify {
 		t.Errorf("got %+v %v", terms.config, fault)
-	}
-}
-
-func BenchmarkFetch(b *testing.B) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"ok":true}`) }))
-	defer server.Close()
-	requirement := abi.Requirement{ID: "api", Kind: "http", Reason: "r", URL: server.URL + "/**", Methods: map[string]abi.Effect{"GET": abi.Read}}
-	manifest := &abi.Manifest{Plugin: "trial", Requires: []abi.Requirement{requirement}, Actions: map[string]abi.Action{"act": {Effect: abi.Read, Uses: []string{"api"}}}}
-	services := NewServices(ServicesOptions{Network: loopback(), Secrets: vault{"env:KEY": apiKey}})
-	defer services.Close()
-	document, err := json.Marshal(get(server.URL + "/"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		s, fault := NewSession(SessionOptions{ID: "i", Key: "k", Manifest: manifest, Action: "act", Settings: json.RawMessage(`{"api_key":{"secret":"env:KEY"}}`),
-			Grant: capability.Grant{"api": {}}, Services: services, Tape: &tape.Memory{}})
-		if fault != nil {
-			b.Fatal(fault)
-		}
-		if answer := s.Call(b.Context(), "http.fetch", document); !bytes.Contains(answer, []byte(`"status":200`)) {
-			b.Fatalf("%s", answer)
-		}
-		s.Close()
 	}
 }
 

@@ -14,10 +14,10 @@ import (
 // usualLine is enough, in bytes, for most lines.
 const usualLine = 1 << 10
 
-// encode is the canonical form: the members in the order of the type, no spaces, nothing escaped that need not be; what encoding/json writes without
-// escaping HTML.
-func encode(e *Entry) ([]byte, error) {
-	l := line{compact.Writer{B: make([]byte, 0, usualLine)}}
+// appendEntry appends the canonical form: the members in the order of the type, no spaces, nothing escaped that need not be; what encoding/json writes
+// without escaping HTML.
+func appendEntry(b []byte, e *Entry) ([]byte, error) {
+	l := line{compact.Writer{B: b}}
 	l.Text(`{"prev":`, e.Prev)
 	l.Text(`,"kind":`, string(e.Kind))
 	if e.Header != nil {

@@ -65,7 +65,7 @@ func Head(entries []Entry) string {
 	if len(entries) == 0 {
 		return ""
 	}
-	line, err := encode(&entries[len(entries)-1])
+	line, err := appendEntry(nil, &entries[len(entries)-1])
 	if err != nil {
 		return ""
 	}
@@ -158,6 +158,6 @@ func (e *Entry) Fetch(blob func(string) ([]byte, error)) error {
 
 // validDigest guards the way from a digest to a file name.
 func validDigest(digest string) bool {
-	hexadecimal, ok := strings.CutPrefix(digest, "sha256:")
-	return ok && len(hexadecimal) == 64 && strings.Trim(hexadecimal, "0123456789abcdef") == ""
+	digits, ok := strings.CutPrefix(digest, "sha256:")
+	return ok && len(digits) == 64 && strings.Trim(digits, "0123456789abcdef") == ""
 }

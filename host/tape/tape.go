@@ -141,21 +141,31 @@ func Digest(data []byte) string {
 
 // WriteKey is the key of the write seq of an invocation: the same in every attempt at it, and 32 hexadecimal characters.
 func WriteKey(invocation string, seq int) string {
-	sum := sha256.Sum256([]byte(invocation + "/" + strconv.Itoa(seq)))
+	text := append(append(make([]byte, 0, 128), invocation...), '/')
+	sum := sha256.Sum256(strconv.AppendInt(text, int64(seq), 10))
 	return hex.EncodeToString(sum[:16])
 }
 
 // Chain makes the lines of a tape. The zero value begins one.
 type Chain struct{ prev string }
 
+// Append sets e.Prev and appends the entry to b, as a line without its end. After an error b is as it was.
+func (c *Chain) Append(b []byte, e *Entry) ([]byte, error) {
+	e.Prev = c.prev
+	more, err := appendEntry(b, e)
+	if err != nil {
+		return b, fmt.Errorf("tape: %w", err)
+	}
+	c.prev = Digest(more[len(b):])
+	return more, nil
+}
+
 // Line sets e.Prev and gives the entry as a line with its end.
 func (c *Chain) Line(e *Entry) ([]byte, error) {
-	e.Prev = c.prev
-	line, err := encode(e)
+	line, err := c.Append(make([]byte, 0, usualLine), e)
 	if err != nil {
-		return nil, fmt.Errorf("tape: %w", err)
+		return nil, err
 	}
-	c.prev = Digest(line)
 	return append(line, '\n'), nil
 }
 
@@ -173,6 +183,7 @@ type Memory struct {
 	recorded []Entry
 	entries  []Entry
 	chain    Chain
+	line     []byte // the last; its room serves again
 }
 
 // Resume gives a Log for replay-then-live: what was recorded is answered from it, and not done again; behind its end calls are performed and
@@ -192,7 +203,8 @@ func Resume(recorded []Entry) *Memory {
 func (m *Memory) Append(e Entry, _ bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, err := m.chain.Line(&e); err != nil {
+	var err error
+	if m.line, err = m.chain.Append(m.line[:0], &e); err != nil {
 		return err
 	}
 	m.entries = append(m.entries, e)

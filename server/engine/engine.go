@@ -98,6 +98,8 @@ type Engine struct {
 	kept    sync.Map    // keys of runbooks known to be in the store
 	refused atomic.Bool // the store has refused facts
 
+	tapeRooms sync.Pool
+
 	stop    context.CancelFunc
 	ctx     context.Context
 	working crew

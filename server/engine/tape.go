@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -22,6 +21,7 @@ const maxTogether = 4 << 10
 // on its way at once; the header goes with the first call, and an answer with what follows it soon, or by itself.
 type storeTape struct {
 	store    journal.Store
+	rooms    *sync.Pool
 	after    *submission // nothing is stored before
 	prefix   []byte
 	recorded []tape.Entry
@@ -29,10 +29,16 @@ type storeTape struct {
 	mu      sync.Mutex
 	chain   tape.Chain
 	n       uint64      // entries
-	waiting []byte      // those that are not on their way, as a JSON array without its end
+	waiting *waiting    // those that are not on their way; nil before the first, and when the room for them was given back
 	first   uint64      // number of the first of them
 	late    *time.Timer // stores them; nil before the first answer
 }
+
+// waiting holds entries as a JSON array without its end. Its room serves one tape after the other, so that what is stored is the only copy that is made.
+type waiting struct{ list []byte }
+
+// maxRoom bounds what is kept for the next tape, in bytes.
+const maxRoom = 64 << 10
 
 // openTape begins the tape of an invocation, or goes on with what an earlier attempt at it left behind. There is none if it is fresh, unless the store has
 // refused to take something: that could have been its start, and not its tape.
@@ -49,7 +55,7 @@ func (e *Engine) openTape(invocation string, after *submission, fresh bool) (*st
 }
 
 func (e *Engine) newTape(invocation string) *storeTape {
-	return &storeTape{store: e.store, prefix: []byte(prefixTape + invocation + "/")}
+	return &storeTape{store: e.store, rooms: &e.tapeRooms, prefix: []byte(prefixTape + invocation + "/")}
 }
 
 // key is where entries are stored of which n is the number of the first, counted from one.
@@ -95,33 +101,34 @@ func (r *storedEntry) blob(digest string) ([]byte, error) {
 func (t *storeTape) Append(entry tape.Entry, durable bool) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	line, err := t.chain.Line(&entry)
-	if err != nil {
-		return err
-	}
 	var blobs []byte
 	if len(entry.Blobs) > 0 {
+		var err error
 		if blobs, err = json.Marshal(entry.Blobs); err != nil {
 			return err
 		}
 	}
-	if t.n++; len(t.waiting) == 0 {
+	w := t.room()
+	before := len(w.list)
+	// It is a storedEntry, with the line as it is: the guest must find each byte in a replay as it was.
+	list, err := t.chain.Append(append(append(w.list, "[,"[min(before, 1)]), `{"entry":`...), &entry)
+	if err != nil {
+		return err
+	}
+	if blobs != nil {
+		list = append(append(list, `,"blobs":`...), blobs...)
+	}
+	w.list = append(list, '}')
+	if t.n++; before == 0 {
 		t.first = t.n
 	}
-	// It is a storedEntry, with the line as it is: the guest must find each byte in a replay as it was.
-	t.waiting = append(append(t.waiting, "[,"[min(len(t.waiting), 1)]), `{"entry":`...)
-	t.waiting = append(t.waiting, bytes.TrimSuffix(line, []byte("\n"))...)
-	if blobs != nil {
-		t.waiting = append(append(t.waiting, `,"blobs":`...), blobs...)
-	}
-	t.waiting = append(t.waiting, '}')
 	switch {
 	case durable:
 		if err := t.after.wait(); err != nil {
 			return err
 		}
 		return journal.Commit(context.Background(), t.store, t.take())
-	case entry.Kind == tape.BeginKind, entry.Kind == tape.OutcomeKind, len(t.waiting) > maxTogether:
+	case entry.Kind == tape.BeginKind, entry.Kind == tape.OutcomeKind, len(w.list) > maxTogether:
 		return t.send()
 	case entry.Kind == tape.EndKind && t.late == nil:
 		t.late = time.AfterFunc(unwatched, t.flush)
@@ -131,13 +138,25 @@ func (t *storeTape) Append(entry tape.Entry, durable bool) error {
 	return nil
 }
 
+// room gives the entries that wait, to which one is to be added.
+func (t *storeTape) room() *waiting {
+	if t.waiting == nil {
+		t.waiting, _ = t.rooms.Get().(*waiting)
+	}
+	if t.waiting == nil {
+		t.waiting = &waiting{}
+	}
+	return t.waiting
+}
+
 // take gives what is to be stored.
 func (t *storeTape) take() []journal.Op {
 	if t.late != nil {
 		t.late.Stop() // once too often does no harm
 	}
-	value := append(t.waiting, ']')
-	t.waiting = nil
+	list := t.waiting.list
+	value := append(append(make([]byte, 0, len(list)+1), list...), ']')
+	t.waiting.list = list[:0]
 	return []journal.Op{{Key: t.key(t.first), Value: value}}
 }
 
@@ -149,12 +168,20 @@ func (t *storeTape) send() error {
 	return nil
 }
 
-// flush stores what waits.
+// flush stores what waits, and gives the room for it back.
 func (t *storeTape) flush() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.waiting) > 0 {
+	w := t.waiting
+	if w == nil {
+		return
+	}
+	if len(w.list) > 0 {
 		_ = t.send() // what may not be stored is not
+	}
+	if len(w.list) == 0 && cap(w.list) <= maxRoom {
+		t.rooms.Put(w)
+		t.waiting = nil
 	}
 }
 
