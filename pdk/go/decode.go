@@ -49,7 +49,11 @@ func (r *reader) into(at int, to reflect.Value, s *shape) int {
 	case integer, unsigned, decimal:
 		return r.intoNumber(at, to, s.form)
 	case object:
-		return r.members(at, func(name []byte, at int) int { return r.intoMember(name, at, to, s.fields) })
+		name, at, more := r.member(at, '{')
+		for more {
+			name, at, more = r.member(r.intoMember(name, at, to, s.fields), ',')
+		}
+		return at
 	case list:
 		return r.intoList(at, to, s)
 	case pointer:
@@ -117,19 +121,18 @@ func (r *reader) intoNumber(at int, to reflect.Value, f form) int {
 }
 
 func (r *reader) intoList(at int, to reflect.Value, s *shape) int {
-	n := 0
-	end := r.elements(at, func(at int) int {
+	at, more := r.open(at, '[', ']')
+	if !more && at >= 0 {
+		to.Set(reflect.MakeSlice(s.of, 0, 0))
+	}
+	for n := 0; more; n++ {
 		if n == to.Cap() {
 			to.Grow(1)
 		}
-		n++
-		to.SetLen(n)
-		return r.into(at, to.Index(n-1), s.in)
-	})
-	if n == 0 && end >= 0 {
-		to.Set(reflect.MakeSlice(s.of, 0, 0))
+		to.SetLen(n + 1)
+		at, more = r.next(r.into(at, to.Index(n), s.in), ']')
 	}
-	return end
+	return at
 }
 
 func (r *reader) intoAny(at int, to reflect.Value, f form) (end int) {
@@ -148,14 +151,16 @@ func (r *reader) intoAny(at int, to reflect.Value, f form) (end int) {
 // texts reads an object of strings.
 func (r *reader) texts(at int) (map[string]string, int) {
 	m := map[string]string{}
-	return m, r.members(at, func(name []byte, at int) int {
+	name, at, more := r.member(at, '{')
+	for more {
 		value, end := r.text(at)
 		if name == nil {
-			return -1
+			return m, -1
 		}
 		m[view(name)] = value
-		return end
-	})
+		name, at, more = r.member(end, ',')
+	}
+	return m, at
 }
 
 // dynamic reads any value but null.
@@ -169,21 +174,24 @@ func (r *reader) dynamic(at int) (value any, end int) {
 		return false, r.word(at, "false")
 	case '{':
 		m := map[string]any{}
-		return m, r.members(at, func(name []byte, at int) (end int) {
+		name, at, more := r.member(at, '{')
+		for more {
 			if name == nil {
-				return -1
+				return m, -1
 			}
 			m[view(name)], end = r.dynamicOrNull(at)
-			return end
-		})
+			name, at, more = r.member(end, ',')
+		}
+		return m, at
 	case '[':
 		l := []any{}
-		end = r.elements(at, func(at int) int {
-			value, end := r.dynamicOrNull(at)
+		at, more := r.open(at, '[', ']')
+		for more {
+			value, end = r.dynamicOrNull(at)
 			l = append(l, value)
-			return end
-		})
-		return l, end
+			at, more = r.next(end, ']')
+		}
+		return l, at
 	}
 	return r.decimal(at, 64)
 }

@@ -49,39 +49,59 @@ func (r *reader) spaces(at int) int {
 	return at
 }
 
-// members gives the members of an object to f, each with its name, nil for one with other characters than ASCII, and the index of its value. f gives
-// the index behind the value.
-func (r *reader) members(at int, f func(name []byte, at int) int) int {
+// member passes over what comes before the value of a member: lead, which is the brace before the first one and the comma before others, its name
+// and the colon. The name is nil if it holds other characters than ASCII. If there is no more to come it gives the index behind the object.
+func (r *reader) member(at int, lead byte) (name []byte, value int, more bool) {
 	doc := r.doc
-	for at, more := r.open(at, '{', '}'); ; at, more = r.next(at, '}') {
-		if !more {
-			return at
-		}
-		if at >= len(doc) || doc[at] != '"' {
-			return -1
-		}
-		name := doc[at+1:]
-		n, all := verbatim(name)
-		if name = name[:n]; at+n+1 < len(doc) && doc[at+n+1] == '"' && all&tops == 0 {
-			at += n + 2
-		} else if at, name = r.skipString(at), nil; at < 0 {
-			return -1
-		}
-		if at = r.space(at); at >= len(doc) || doc[at] != ':' {
-			return -1
-		}
-		at = f(name, r.space(at+1))
+	if at < 0 || at+1 >= len(doc) || r.depth == deepest {
+		return r.unusual(at, lead)
 	}
+	if doc[at] == '}' && lead == ',' {
+		r.depth--
+		return nil, at + 1, false
+	}
+	if doc[at] != lead || doc[at+1] != '"' {
+		return r.unusual(at, lead)
+	}
+	rest := doc[at+2:]
+	for len(rest) >= 8 {
+		if n := bits.TrailingZeros64(unplain(binary.LittleEndian.Uint64(rest))) / 8; n < 8 {
+			rest = rest[n:]
+			break
+		}
+		rest = rest[8:]
+	}
+	if len(rest) < 3 || rest[0] != '"' || rest[1] != ':' || rest[2] <= ' ' {
+		return r.unusual(at, lead)
+	}
+	if lead == '{' {
+		r.depth++
+	}
+	end := len(doc) - len(rest)
+	return doc[at+2 : end], end + 2, true
 }
 
-// elements gives the index of each element of a list to f, which gives the index behind it.
-func (r *reader) elements(at int, f func(at int) int) int {
-	for at, more := r.open(at, '[', ']'); ; at, more = r.next(at, ']') {
-		if !more {
-			return at
-		}
-		at = f(at)
+// unusual is member for what is written in an unusual way.
+func (r *reader) unusual(at int, lead byte) (name []byte, value int, more bool) {
+	if lead == '{' {
+		at, more = r.open(at, '{', '}')
+	} else {
+		at, more = r.next(at, '}')
 	}
+	if !more {
+		return nil, at, false
+	}
+	end := r.skipString(at)
+	if end < 0 {
+		return nil, -1, false
+	}
+	if closing(r.doc, at+1) == end-1 {
+		name = r.doc[at+1 : end-1]
+	}
+	if end = r.space(end); end >= len(r.doc) || r.doc[end] != ':' {
+		return nil, -1, false
+	}
+	return name, r.space(end + 1), true
 }
 
 // open passes over the beginning of a container, up to its first element. If there is no more to come it gives the index behind the container.
@@ -124,9 +144,17 @@ func (r *reader) skip(at int) int {
 	case '"':
 		return r.skipString(at)
 	case '{':
-		return r.members(at, func(_ []byte, at int) int { return r.skip(at) })
+		_, at, more := r.member(at, '{')
+		for more {
+			_, at, more = r.member(r.skip(at), ',')
+		}
+		return at
 	case '[':
-		return r.elements(at, r.skip)
+		at, more := r.open(at, '[', ']')
+		for more {
+			at, more = r.next(r.skip(at), ']')
+		}
+		return at
 	case 't':
 		return r.word(at, "true")
 	case 'f':
@@ -218,6 +246,11 @@ func stops(eight uint64) uint64 {
 	return ((quote-ones)&^quote | (backslash-ones)&^backslash | (eight-' '*ones)&^eight) & tops
 }
 
+// unplain marks, in the same way, the first that is one of those or not ASCII.
+func unplain(eight uint64) uint64 {
+	return ((eight ^ '"'*ones - ones) | (eight ^ '\\'*ones - ones) | (eight - ' '*ones) | eight) & tops
+}
+
 // few gives less than eight characters as one number, with zeros in place of those that are not there.
 func few(s []byte) uint64 {
 	switch n := len(s); {
@@ -244,11 +277,32 @@ func verbatim(s []byte) (n int, all uint64) {
 	return n + bits.TrailingZeros64(stops(eight))/8, all | eight
 }
 
+// closing gives the index of the quote that ends a string, or -1 if there is anything but plain ASCII before.
+func closing(doc []byte, at int) int {
+	rest := doc[at:]
+	for len(rest) >= 8 {
+		if n := bits.TrailingZeros64(unplain(binary.LittleEndian.Uint64(rest))) / 8; n < 8 {
+			if rest[n] == '"' {
+				return len(doc) - len(rest) + n
+			}
+			return -1
+		}
+		rest = rest[8:]
+	}
+	if n := bits.TrailingZeros64(unplain(few(rest))) / 8; n < len(rest) && rest[n] == '"' {
+		return len(doc) - len(rest) + n
+	}
+	return -1
+}
+
 // skipString passes over a string.
 func (r *reader) skipString(at int) int {
 	doc := r.doc
 	if at >= len(doc) || doc[at] != '"' {
 		return -1
+	}
+	if end := closing(doc, at+1); end >= 0 {
+		return end + 1
 	}
 	for at++; ; {
 		n, _ := verbatim(doc[at:])
@@ -271,6 +325,9 @@ func (r *reader) text(at int) (string, int) {
 	doc := r.doc
 	if at >= len(doc) || doc[at] != '"' {
 		return "", -1
+	}
+	if end := closing(doc, at+1); end >= 0 {
+		return view(doc[at+1 : end]), end + 1
 	}
 	inside := doc[at+1:]
 	n, all := verbatim(inside)

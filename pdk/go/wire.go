@@ -12,37 +12,36 @@ import (
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
 
-// readText reads a string into a place.
-func (r *reader) readText(at int, to *string) (end int) {
-	*to, end = r.text(at)
-	return end
-}
-
-// readRaw gives a value as it stands there.
-func (r *reader) readRaw(at int, to *json.RawMessage) (end int) {
-	if end = r.skip(at); end >= 0 {
-		*to = r.doc[at:end:end]
+// raw gives a value as it stands there.
+func (r *reader) raw(at int) (json.RawMessage, int) {
+	end := r.skip(at)
+	if end < 0 {
+		return nil, -1
 	}
-	return end
+	return r.doc[at:end:end], end
 }
 
 // readCall reads the input of an action. What the call holds are parts of the input.
 func readCall(in []byte, c *Call, parameters any) error {
 	r := reader{doc: in}
-	if r.whole(r.members(0, func(name []byte, at int) int {
+	name, at, more := r.member(0, '{')
+	for more {
 		switch string(name) {
 		case "action":
-			return r.readText(at, &c.Action)
+			c.Action, at = r.text(at)
 		case "parameters":
 			to := reflect.ValueOf(parameters).Elem()
-			return r.into(at, to, shapeOf(to.Type()))
+			at = r.into(at, to, shapeOf(to.Type()))
 		case "settings":
-			return r.readRaw(at, &c.settings)
+			c.settings, at = r.raw(at)
 		case "context":
-			return r.readContext(at, &c.Context)
+			at = r.readContext(at, &c.Context)
+		default:
+			at = r.skip(at)
 		}
-		return r.skip(at)
-	})) {
+		name, at, more = r.member(at, ',')
+	}
+	if r.whole(at) {
 		return nil
 	}
 	var call abi.Call
@@ -59,29 +58,32 @@ func readCall(in []byte, c *Call, parameters any) error {
 }
 
 func (r *reader) readContext(at int, c *abi.Context) int {
-	return r.members(at, func(name []byte, at int) (end int) {
+	name, at, more := r.member(at, '{')
+	for more {
 		switch string(name) {
 		case "invocation":
-			return r.readText(at, &c.Invocation)
+			c.Invocation, at = r.text(at)
 		case "incident":
-			return r.readText(at, &c.Incident)
+			c.Incident, at = r.text(at)
 		case "run":
-			return r.readText(at, &c.Run)
+			c.Run, at = r.text(at)
 		case "step":
-			return r.readText(at, &c.Step)
+			c.Step, at = r.text(at)
 		case "now":
-			now, end := r.text(at)
+			var now string
 			var err error
+			now, at = r.text(at)
 			if c.Now, err = time.Parse(time.RFC3339Nano, now); err != nil {
 				return -1
 			}
-			return end
 		case "deadline_ms":
-			c.Deadline, end = r.integer(at)
-			return end
+			c.Deadline, at = r.integer(at)
+		default:
+			at = r.skip(at)
 		}
-		return r.skip(at)
-	})
+		name, at, more = r.member(at, ',')
+	}
+	return at
 }
 
 // readReply reads the reply of a host function, and its value by a reader for such values.
@@ -89,17 +91,19 @@ func readReply[V any](fn string, raw []byte, read func(doc []byte, at int) (V, i
 	var value, none V
 	var fault *abi.Fault
 	r := reader{doc: raw}
-	if r.whole(r.members(0, func(name []byte, at int) (end int) {
+	name, at, more := r.member(0, '{')
+	for more {
 		switch string(name) {
 		case "value":
-			value, end = read(raw, at)
+			value, at = read(raw, at)
 		case "fault":
-			fault, end = readValue[*abi.Fault](raw, at)
+			fault, at = readValue[*abi.Fault](raw, at)
 		default:
-			return -1
+			at = -1
 		}
-		return end
-	})) {
+		name, at, more = r.member(at, ',')
+	}
+	if r.whole(at) {
 		if fault != nil {
 			return none, fault
 		}
@@ -139,25 +143,30 @@ type response struct {
 
 func readResponse(doc []byte, at int) (value response, end int) {
 	r := reader{doc: doc}
-	end = r.members(at, func(name []byte, at int) int {
+	name, at, more := r.member(at, '{')
+	for more {
 		switch string(name) {
 		case "status":
-			status, end := r.integer(at)
+			var status int64
+			status, at = r.integer(at)
 			value.Status = int(status)
-			return end
 		case "headers":
-			return r.readRaw(at, &value.Headers)
+			value.Headers, at = r.raw(at)
 		case "body":
-			return r.readPayload(at, &value.Body)
+			at = r.readPayload(at, &value.Body)
+		default:
+			at = r.skip(at)
 		}
-		return r.skip(at)
-	})
-	return value, end
+		name, at, more = r.member(at, ',')
+	}
+	return value, at
 }
 
 func (r *reader) readPayload(at int, p *abi.Payload) int {
-	return r.members(at, func(name []byte, at int) int {
-		text, end := r.text(at)
+	name, at, more := r.member(at, '{')
+	for more {
+		var text string
+		text, at = r.text(at)
 		switch string(name) {
 		case "text":
 			p.Text = text
@@ -167,8 +176,9 @@ func (r *reader) readPayload(at int, p *abi.Payload) int {
 				return -1
 			}
 		}
-		return end
-	})
+		name, at, more = r.member(at, ',')
+	}
+	return at
 }
 
 // header is a name and a value.
