@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// Unmarshal is json.Unmarshal for fewer instructions: errors are the same, but after one v may be filled in part. Strings in v may be parts of the
-// document, which must not be changed any more.
+// Unmarshal is json.Unmarshal for fewer instructions: errors are the same, but after one v may be filled in part. Strings and raw messages in v may be
+// parts of the document: neither must be changed any more.
 func Unmarshal(document []byte, v any) error {
 	if to := reflect.ValueOf(v); to.Kind() == reflect.Pointer && !to.IsNil() {
 		r := reader{doc: document}
@@ -74,7 +74,7 @@ func (r *reader) into(at int, to reflect.Value, s *shape) int {
 	switch {
 	case end < 0:
 	case s.form == raw:
-		to.SetBytes(append([]byte(nil), r.doc[at:end]...))
+		to.SetBytes(r.doc[at:end:end])
 	case json.Unmarshal(r.doc[at:end], to.Addr().Interface()) != nil:
 		return -1
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"math/bits"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -117,54 +118,46 @@ func isCanonical(document []byte) bool {
 // odd marks, in its lowest bit that is set, the first of eight characters that encoding/json does not write as it is, or that is not ASCII.
 func odd(eight uint64) uint64 {
 	quote, angle, backslash := (eight|4*ones)^'&'*ones, (eight|2*ones)^'>'*ones, eight^'\\'*ones // '"' is '&' but for one bit, and '<' is '>'
-	return ((quote-ones)&^quote | (angle-ones)&^angle | (backslash-ones)&^backslash | (eight - ' '*ones) | eight) & tops
+	return ((quote - ones) | (angle - ones) | (backslash - ones) | (eight - ' '*ones) | eight) & tops
 }
 
 // appendText writes a string as encoding/json does.
 func appendText(b []byte, text string) []byte {
 	b = append(b, '"')
-	for s := octetsOf(text); ; {
-		n := ordinary(s)
-		b, s = append(b, s[:n]...), s[n:]
-		if len(s) == 0 {
-			return append(b, '"')
-		}
+	for s := octetsOf(text); len(s) > 0; {
+		b = slices.Grow(b, len(s)+16)
 		read, written := appendRuns(b[len(b):cap(b)], s)
 		b, s = b[:len(b)+written], s[read:]
 		if read == 0 {
-			b, n = appendOdd(b, s)
-			s = s[n:]
+			b, read = appendOdd(b, s)
+			s = s[read:]
 		}
 	}
+	return append(b, '"')
 }
 
-// ordinary counts the characters before the first that is odd.
-func ordinary(s []byte) int {
-	n := 0
-	for ; n+8 <= len(s); n += 8 {
-		if marks := odd(binary.LittleEndian.Uint64(s[n:])); marks != 0 {
-			return n + bits.TrailingZeros64(marks)/8
-		}
-	}
-	return n + bits.TrailingZeros64(odd(few(s[n:])))/8 // the end is odd too
-}
-
-// appendRuns writes on as long as there is room, and nothing odd but quotes and backslashes. It calls nothing, since around calls everything is kept
-// in memory.
+// appendRuns writes on as long as there is room, and nothing odd but quotes and backslashes. Its loop calls nothing, since around calls everything is
+// kept in memory.
 func appendRuns(to, s []byte) (read, written int) {
-	for read+8 <= len(s) && written+10 <= len(to) {
-		eight := binary.LittleEndian.Uint64(s[read:])
+	last := few(s) << uint(64-8*len(s))
+	if len(s) >= 8 {
+		last = binary.LittleEndian.Uint64(s[len(s)-8:])
+	}
+	for written+10 <= len(to) {
+		eight := last >> uint(64-8*(len(s)-read)) // with zeros behind the end, which are odd
+		if len(s)-read >= 8 {
+			eight = binary.LittleEndian.Uint64(s[read:])
+		}
 		binary.LittleEndian.PutUint64(to[written:], eight)
 		n := bits.TrailingZeros64(odd(eight)) / 8 // 8 if none is odd
 		read, written = read+n, written+n
 		if n == 8 {
 			continue
 		}
-		c := s[read]
-		if c != '"' && c != '\\' {
+		if read == len(s) || s[read] != '"' && s[read] != '\\' {
 			break
 		}
-		to[written], to[written+1] = '\\', c
+		to[written], to[written+1] = '\\', s[read]
 		read, written = read+1, written+2
 	}
 	return read, written

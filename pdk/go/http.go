@@ -21,17 +21,22 @@ func (c *Call) HTTP(capability string) HTTP { return HTTP{c, capability} }
 
 // Do sends a request. Any status is a response; an error means that there was none.
 func (h HTTP) Do(request abi.HTTPRequest) (*Response, error) {
-	return h.do(request, headersOf(request))
+	return h.do(request, headersOf(request.Headers))
 }
 
-// do sends a request with these headers in place of its own; they are in order.
-func (h HTTP) do(request abi.HTTPRequest, headers []header) (*Response, error) {
+// do sends a request with these headers in place of its own; they are JSON, with names in order.
+func (h HTTP) do(request abi.HTTPRequest, headers string) (*Response, error) {
 	request.Capability = h.capability
 	value, err := askFor(h.call, "http.fetch", httpFetch, writeRequest(request, headers), readResponse)
 	if err != nil {
 		return nil, err
 	}
-	return &Response{value.Status, value.Body, value.Headers, h.call.Context.Now}, nil
+	answer := &h.call.response
+	if answer.call != nil {
+		answer = new(Response)
+	}
+	*answer = Response{value.Status, value.Body, value.Headers, h.call}
+	return answer, nil
 }
 
 // Get fetches a URL.
@@ -57,13 +62,13 @@ func (h HTTP) SendJSON(method, url string, v any) (*Response, error) {
 		}
 	}
 	body := payload(raw)
-	return h.do(abi.HTTPRequest{Method: method, URL: url, Body: &body}, []header{{"accept", "application/json"}, {"content-type", "application/json"}})
+	return h.do(abi.HTTPRequest{Method: method, URL: url, Body: &body}, `{"accept":"application/json","content-type":"application/json"}`)
 }
 
 // PostForm posts fields as application/x-www-form-urlencoded; fields is already encoded, as by url.Values.Encode.
 func (h HTTP) PostForm(url, fields string) (*Response, error) {
 	body := payload(octetsOf(fields))
-	return h.do(abi.HTTPRequest{Method: "POST", URL: url, Body: &body}, []header{{"content-type", "application/x-www-form-urlencoded"}})
+	return h.do(abi.HTTPRequest{Method: "POST", URL: url, Body: &body}, `{"content-type":"application/x-www-form-urlencoded"}`)
 }
 
 // payload is Body for bytes that do not change while it is in use.
@@ -95,7 +100,7 @@ type Response struct {
 	Status  int
 	Body    abi.Payload
 	headers json.RawMessage
-	now     time.Time
+	call    *Call
 }
 
 // Bytes is the body.
@@ -173,7 +178,7 @@ func (r *Response) retryAfter() int64 {
 	if err != nil {
 		return 0
 	}
-	from := r.now
+	from := r.call.Now()
 	if date, err := time.Parse(httpDate, r.Header("date")); err == nil {
 		from = date
 	}

@@ -32,10 +32,18 @@ import (
 // Call is one invocation of an action: its input, and the way to the host functions. It belongs to its handler alone.
 type Call struct {
 	Action  string
-	Context abi.Context
+	Context Context
 
+	now      string
 	settings json.RawMessage
+	response Response                                  // the first, which needs no allocation here
 	answer   func(fn string, request []byte) abi.Reply // set by Try only
+}
+
+// Context tells what a call works for. Its time is that of Call.Now.
+type Context struct {
+	Invocation, Incident, Run, Step string
+	Deadline                        int64 // how many milliseconds the call may take
 }
 
 // Run reads the input, calls the handler and gives its result or its error to the host. The exported function returns what Run returns.
@@ -135,7 +143,10 @@ func (c *Call) Settings(v any) error {
 }
 
 // Now is the time of the invocation. It does not advance.
-func (c *Call) Now() time.Time { return c.Context.Now }
+func (c *Call) Now() time.Time {
+	now, _ := time.Parse(time.RFC3339Nano, c.now) // most calls do not ask, and reading it takes long; the host has written it
+	return now
+}
 
 // door is an import of the module: handle of a request in, handle of a reply out.
 type door func(request uint64) uint64

@@ -212,25 +212,26 @@ func (r *reader) digits(at int) int {
 
 // integer reads a whole number of up to 18 digits.
 func (r *reader) integer(at int) (n int64, end int) {
-	doc := r.doc
-	negative := at < len(doc) && doc[at] == '-'
+	digits := r.doc[min(at, len(r.doc)):]
+	negative := len(digits) > 0 && digits[0] == '-'
 	if negative {
-		at++
+		digits = digits[1:]
 	}
-	from := at
-	for at < len(doc) && doc[at]-'0' <= 9 {
-		n = 10*n + int64(doc[at]-'0')
-		at++
+	read := 0
+	for read < len(digits) && digits[read]-'0' <= 9 {
+		n = 10*n + int64(digits[read]-'0')
+		read++
 	}
-	switch digits := at - from; {
-	case digits == 0 || digits > 18 || digits > 1 && doc[from] == '0':
+	switch {
+	case read == 0 || read > 18 || read > 1 && digits[0] == '0':
 		return 0, -1
-	case at < len(doc) && (doc[at] == '.' || doc[at]|' ' == 'e'):
+	case read < len(digits) && (digits[read] == '.' || digits[read]|' ' == 'e'):
 		return 0, -1
-	case negative:
-		return -n, at
 	}
-	return n, at
+	if end = len(r.doc) - len(digits) + read; negative {
+		return -n, end
+	}
+	return n, end
 }
 
 // Eight characters are looked at together, as one number.

@@ -6,7 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 )
 
 // shape is what there is to know of a type before values of it are read or written.
@@ -16,6 +16,7 @@ type shape struct {
 	whole  bool    // encoding/json must write what such a value is a part of as well
 	fields []field // of a struct
 	in     *shape  // what a slice or a pointer holds
+	next   *shape  // of those that are known
 }
 
 // field is a member of a struct.
@@ -46,26 +47,20 @@ const (
 	dynamic
 )
 
-// known holds the shapes that were worked out, most of them when the image was made.
-var known struct {
-	sync.RWMutex
-	shapes map[reflect.Type]*shape
-}
+// known holds the shapes that were worked out, most of them when the image was made: lists of them, by the addresses of their types.
+var known [64]atomic.Pointer[shape]
 
 func shapeOf(t reflect.Type) *shape {
-	known.RLock()
-	s := known.shapes[t]
-	known.RUnlock()
-	if s != nil {
-		return s
+	bucket := &known[reflect.ValueOf(t).Pointer()/64%64]
+	first := bucket.Load()
+	for s := first; s != nil; s = s.next {
+		if s.of == t {
+			return s
+		}
 	}
-	s = newShape(t, nil)
-	known.Lock()
-	defer known.Unlock()
-	if known.shapes == nil {
-		known.shapes = map[reflect.Type]*shape{}
-	}
-	known.shapes[t] = s
+	s := newShape(t, nil)
+	s.next = first
+	bucket.CompareAndSwap(first, s) // who comes second works it out once more
 	return s
 }
 

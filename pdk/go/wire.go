@@ -3,10 +3,10 @@ package pdk
 import (
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/riposte-soar/riposte/pdk/abi"
@@ -35,7 +35,7 @@ func readCall(in []byte, c *Call, parameters any) error {
 		case "settings":
 			c.settings, at = r.raw(at)
 		case "context":
-			at = r.readContext(at, &c.Context)
+			at = r.readContext(at, c)
 		default:
 			at = r.skip(at)
 		}
@@ -48,7 +48,9 @@ func readCall(in []byte, c *Call, parameters any) error {
 	if err := json.Unmarshal(in, &call); err != nil {
 		return Fail(abi.Invalid, "the input of the action is not a call: "+err.Error(), "start the plugin with riposte")
 	}
-	c.Action, c.Context, c.settings = call.Action, call.Context, call.Settings
+	from := call.Context
+	c.Context = Context{from.Invocation, from.Incident, from.Run, from.Step, from.Deadline}
+	c.Action, c.now, c.settings = call.Action, from.Now.Format(time.RFC3339Nano), call.Settings
 	if len(call.Parameters) > 0 {
 		if err := json.Unmarshal(call.Parameters, parameters); err != nil {
 			return decodeFault("$.parameters", err)
@@ -57,27 +59,22 @@ func readCall(in []byte, c *Call, parameters any) error {
 	return nil
 }
 
-func (r *reader) readContext(at int, c *abi.Context) int {
+func (r *reader) readContext(at int, c *Call) int {
 	name, at, more := r.member(at, '{')
 	for more {
 		switch string(name) {
 		case "invocation":
-			c.Invocation, at = r.text(at)
+			c.Context.Invocation, at = r.text(at)
 		case "incident":
-			c.Incident, at = r.text(at)
+			c.Context.Incident, at = r.text(at)
 		case "run":
-			c.Run, at = r.text(at)
+			c.Context.Run, at = r.text(at)
 		case "step":
-			c.Step, at = r.text(at)
+			c.Context.Step, at = r.text(at)
 		case "now":
-			var now string
-			var err error
-			now, at = r.text(at)
-			if c.Now, err = time.Parse(time.RFC3339Nano, now); err != nil {
-				return -1
-			}
+			c.now, at = r.text(at)
 		case "deadline_ms":
-			c.Deadline, at = r.integer(at)
+			c.Context.Deadline, at = r.integer(at)
 		default:
 			at = r.skip(at)
 		}
@@ -181,37 +178,31 @@ func (r *reader) readPayload(at int, p *abi.Payload) int {
 	return at
 }
 
-// header is a name and a value.
-type header struct{ name, value string }
-
-func headersOf(r abi.HTTPRequest) []header {
-	headers := make([]header, 0, len(r.Headers))
-	for name, value := range r.Headers {
-		headers = append(headers, header{name, value})
+// headersOf is the JSON of headers, in order.
+func headersOf(headers map[string]string) string {
+	if len(headers) == 0 {
+		return ""
 	}
-	slices.SortFunc(headers, func(a, b header) int { return strings.Compare(a.name, b.name) })
-	return headers
+	b, before := []byte(nil), byte('{')
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		b = appendText(append(b, before), name)
+		b = appendText(append(b, ':'), headers[name])
+		before = ','
+	}
+	return view(append(b, '}'))
 }
 
-// writeRequest is what encoding/json writes of a request with these headers, which are in order.
-func writeRequest(r abi.HTTPRequest, headers []header) []byte {
-	size := 128 + len(r.URL)
-	for _, h := range headers {
-		size += 8 + len(h.name) + len(h.value)
-	}
+// writeRequest is what encoding/json writes of a request with these headers in place of its own.
+func writeRequest(r abi.HTTPRequest, headers string) []byte {
+	size := 160 + len(r.URL) + len(headers)
 	if r.Body != nil {
 		size += len(r.Body.Text)*5/4 + base64.StdEncoding.EncodedLen(len(r.Body.Base64))
 	}
-	b := appendText(append(make([]byte, 0, size), `{"capability":`...), r.Capability)
+	b := appendText(append(buffer(size), `{"capability":`...), r.Capability)
 	b = appendText(append(b, `,"method":`...), r.Method)
 	b = appendText(append(b, `,"url":`...), r.URL)
-	before := `,"headers":{`
-	for _, h := range headers {
-		b = append(appendText(append(b, before...), h.name), ':')
-		b, before = appendText(b, h.value), ","
-	}
-	if len(headers) > 0 {
-		b = append(b, '}')
+	if headers != "" {
+		b = append(append(b, `,"headers":`...), headers...)
 	}
 	if r.Body != nil {
 		b = append(b, `,"body":{`...)
@@ -235,7 +226,7 @@ func writeRequest(r abi.HTTPRequest, headers []header) []byte {
 // writeResult is the JSON of a result with an output, if there is no fault.
 func writeResult(output any, fault *abi.Fault) []byte {
 	if fault == nil {
-		b, err := encode(append(make([]byte, 0, 256), `{"output":`...), output)
+		b, err := encode(append(buffer(256), `{"output":`...), output)
 		if err == nil {
 			return append(b, '}')
 		}
