@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -48,6 +49,44 @@ type TLS struct {
 	ServerName string   `json:"server_name,omitempty"` // name that the certificate must carry, if not that of the address
 	Min        string   `json:"min,omitempty"`         // "1.2" (default) or "1.3"
 	Pins       []string `json:"pins,omitempty"`        // base64 SHA-256 of the public key (RFC 7469); one in the chain must match
+}
+
+// Equal says whether both grant the same in the same words.
+func (g Grant) Equal(o Grant) bool { return maps.EqualFunc(g, o, Narrowing.equal) }
+
+func (n Narrowing) equal(o Narrowing) bool {
+	return n.URL == o.URL && slices.Equal(n.Methods, o.Methods) && slices.Equal(n.Hosts, o.Hosts) && equalPointers(n.Redirects, o.Redirects, func(a, b int) bool { return a == b }) &&
+		slices.Equal(n.Names, o.Names) && slices.Equal(n.Types, o.Types) && slices.Equal(n.Addresses, o.Addresses) && slices.Equal(n.Statements, o.Statements) &&
+		slices.Equal(n.Recipients, o.Recipients) && n.MaxRows == o.MaxRows && n.MaxBytes == o.MaxBytes && slices.Equal(n.Deny, o.Deny) && equalPointers(n.TLS, o.TLS, TLS.equal)
+}
+
+func (t TLS) equal(o TLS) bool {
+	return t.CA == o.CA && t.ServerName == o.ServerName && t.Min == o.Min && slices.Equal(t.Pins, o.Pins)
+}
+
+func equalPointers[T any](a, b *T, equal func(a, b T) bool) bool {
+	return (a == nil) == (b == nil) && (a == nil || equal(*a, *b))
+}
+
+// Clone gives a grant that has nothing in common with g but what it says.
+func (g Grant) Clone() Grant {
+	out := maps.Clone(g)
+	for id, n := range out {
+		for _, list := range []*[]string{&n.Methods, &n.Hosts, &n.Names, &n.Types, &n.Addresses, &n.Statements, &n.Recipients, &n.Deny} {
+			*list = slices.Clone(*list)
+		}
+		if n.Redirects != nil {
+			redirects := *n.Redirects
+			n.Redirects = &redirects
+		}
+		if n.TLS != nil {
+			terms := *n.TLS
+			terms.Pins = slices.Clone(terms.Pins)
+			n.TLS = &terms
+		}
+		out[id] = n
+	}
+	return out
 }
 
 // UnmarshalJSON refuses attributes that it does not know.

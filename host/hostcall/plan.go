@@ -19,15 +19,34 @@ type plan struct {
 	action   abi.Action
 	guest    json.RawMessage     // the settings without secrets
 	settings capability.Settings // the same
-	secrets  map[string]secret.Ref
+	secrets  []secretSetting     // by name
 	rights   map[string]granted
 	kv       string // id of the capability for kv
 
+	grant                       capability.Grant // that it was worked out for
 	settingsDigest, grantDigest string
 
 	mu       sync.Mutex
 	redactor *secret.Redactor
-	versions string // of the secrets that redactor masks
+	masked   []version // of the secrets that redactor masks
+}
+
+// secretSetting is a setting that refers to a secret; nested names are joined by dots.
+type secretSetting struct {
+	name string
+	ref  secret.Ref
+}
+
+// held is the secret of a setting, if it could be had.
+type held struct {
+	secret.Secret
+	ok bool
+}
+
+// version is held without the secret.
+type version struct {
+	text string
+	ok   bool
 }
 
 // granted is a right and what its connections need, or the reason why there is none.
@@ -42,7 +61,7 @@ func newPlan(o SessionOptions, site capability.Network) (*plan, *abi.Fault) {
 	if !ok {
 		return nil, abi.NewFault(abi.NotFound, "plugin "+o.Manifest.Plugin+" has no action "+o.Action, "")
 	}
-	p := &plan{action: action, secrets: map[string]secret.Ref{}, rights: map[string]granted{}}
+	p := &plan{action: action, rights: map[string]granted{}}
 	if fault := p.readSettings(o.Settings, o.Manifest.Settings); fault != nil {
 		return nil, fault
 	}
@@ -149,6 +168,7 @@ func (p *plan) readSettings(raw, schema json.RawMessage) *abi.Fault {
 	if fault := p.part(all, shape, ""); fault != nil {
 		return fault
 	}
+	slices.SortFunc(p.secrets, func(a, b secretSetting) int { return strings.Compare(a.name, b.name) })
 	p.settings = all
 	guest, err := json.Marshal(all)
 	if err != nil {
@@ -187,7 +207,7 @@ func (p *plan) part(object map[string]any, shape settingsSchema, path string) *a
 			return &abi.Fault{Kind: abi.Invalid, Message: "the setting " + path + name + " must refer to a secret", Where: "settings." + path + name,
 				Hint: `write {"secret": "store:NAME"}, {"secret": "file:/PATH"} or {"secret": "env:NAME"}`}
 		case isRef:
-			p.secrets[path+name] = ref
+			p.secrets = append(p.secrets, secretSetting{path + name, ref})
 			delete(object, name)
 		default:
 			if child, ok := v.(map[string]any); ok {
@@ -200,27 +220,20 @@ func (p *plan) part(object map[string]any, shape settingsSchema, path string) *a
 	return nil
 }
 
-// redactorFor gives a redactor for the secrets, made once for each set of versions.
-func (p *plan) redactorFor(secrets map[string]secret.Secret) *secret.Redactor {
-	if len(secrets) == 0 {
-		return nil
-	}
-	names := make([]string, 0, len(secrets))
-	for name := range secrets {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	var versions strings.Builder
-	list := make([]secret.Secret, 0, len(names))
-	for _, name := range names {
-		versions.WriteString(name + "=" + secrets[name].Version() + "\n")
-		list = append(list, secrets[name])
-	}
+// redactorFor gives a redactor for the secrets of the settings, made once for each set of versions.
+func (p *plan) redactorFor(secrets []held) *secret.Redactor {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.redactor == nil || p.versions != versions.String() {
-		p.redactor, p.versions = secret.NewRedactor(list...), versions.String()
+	if p.redactor != nil && slices.EqualFunc(secrets, p.masked, func(h held, v version) bool { return h.ok == v.ok && h.Version() == v.text }) {
+		return p.redactor
 	}
+	list := make([]secret.Secret, len(secrets))
+	p.masked = p.masked[:0]
+	for i, h := range secrets {
+		list[i] = h.Secret
+		p.masked = append(p.masked, version{h.Version(), h.ok})
+	}
+	p.redactor = secret.NewRedactor(list...)
 	return p.redactor
 }
 

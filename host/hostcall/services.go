@@ -53,7 +53,8 @@ type Services struct {
 	pieces   pieces
 
 	mu         sync.Mutex
-	plans      map[planKey]*plan
+	plans      map[planKey][]*plan // for each grant that was met
+	plansHeld  int                 // in all
 	transports map[transportKey]*http.Transport
 	pools      map[poolKey]*pool
 	closed     bool
@@ -76,7 +77,7 @@ func NewServices(o ServicesOptions) *Services {
 	if o.ResolvConf == "" {
 		o.ResolvConf = "/etc/resolv.conf"
 	}
-	return &Services{o: o, plans: map[planKey]*plan{}, transports: map[transportKey]*http.Transport{}, pools: map[poolKey]*pool{}}
+	return &Services{o: o, plans: map[planKey][]*plan{}, transports: map[transportKey]*http.Transport{}, pools: map[poolKey]*pool{}}
 }
 
 // Close ends idle connections and pools. Sessions must have ended.
@@ -113,38 +114,53 @@ func (s *Services) dialer(named bool) *net.Dialer {
 	}
 }
 
-// planKey is what a plan depends on. A manifest is taken for immutable: whoever changes one makes a new one. The plan does not keep it, since it is
+// planKey is what a plan depends on, beside the grant. A manifest is taken for immutable: whoever changes one makes a new one. The plan does not keep it, since it is
 // a part of its package, of which there is a new one for each build that is tried out.
 type planKey struct {
 	manifest weak.Pointer[abi.Manifest]
 	action   string
 	settings string
-	grant    string // as JSON
 }
 
 // planFor gives the plan of a connector and an action, worked out once.
 func (s *Services) planFor(o SessionOptions) (*plan, *abi.Fault) {
+	s.mu.Lock()
+	p := s.planned(o)
+	s.mu.Unlock()
+	if p != nil {
+		return p, nil
+	}
+	o.Grant = o.Grant.Clone() // whoever gave it may change it
 	grant, err := json.Marshal(o.Grant)
 	if err != nil {
 		return nil, abi.NewFault(abi.Invalid, "the grant cannot be read: "+err.Error(), "")
-	}
-	key := planKey{weak.Make(o.Manifest), o.Action, string(o.Settings), string(grant)}
-	s.mu.Lock()
-	p, ok := s.plans[key]
-	s.mu.Unlock()
-	if ok {
-		return p, nil
 	}
 	p, fault := newPlan(o, s.o.Network)
 	if fault != nil {
 		return nil, fault
 	}
-	p.settingsDigest, p.grantDigest = tape.Digest(o.Settings), tape.Digest(grant)
+	p.grant, p.settingsDigest, p.grantDigest = o.Grant, tape.Digest(o.Settings), tape.Digest(grant)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.plans) >= maxPlans {
-		clear(s.plans)
+	if other := s.planned(o); other != nil {
+		return other, nil
 	}
-	s.plans[key] = p
+	if s.plansHeld >= maxPlans {
+		clear(s.plans)
+		s.plansHeld = 0
+	}
+	key := planKey{weak.Make(o.Manifest), o.Action, string(o.Settings)}
+	s.plans[key] = append(s.plans[key], p)
+	s.plansHeld++
 	return p, nil
+}
+
+// planned finds a plan that was worked out, or gives nil.
+func (s *Services) planned(o SessionOptions) *plan {
+	for _, p := range s.plans[planKey{weak.Make(o.Manifest), o.Action, string(o.Settings)}] {
+		if p.grant.Equal(o.Grant) {
+			return p
+		}
+	}
+	return nil
 }

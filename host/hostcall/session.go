@@ -42,7 +42,7 @@ type Session struct {
 	recorded []tape.Exchange
 	replay   *tape.Replay // nil if calls may be performed
 	fault    *abi.Fault
-	secrets  map[string]secret.Secret
+	secrets  []held // those of plan.secrets, once they were asked for
 	redactor *secret.Redactor
 	output   output
 }
@@ -129,11 +129,14 @@ func (s *Session) Describe(ctx context.Context, h *tape.Header) {
 	h.Invocation, h.Key, h.Plugin, h.Action = s.o.ID, s.o.Key, s.o.Manifest.Plugin, s.o.Action
 	h.Settings, h.Grant = s.plan.settingsDigest, s.plan.grantDigest
 	s.resolveSecrets(ctx)
-	for name, value := range s.secrets {
+	for i, value := range s.secrets {
+		if !value.ok {
+			continue
+		}
 		if h.Secrets == nil {
 			h.Secrets = map[string]string{}
 		}
-		h.Secrets[string(s.plan.secrets[name])] = value.Version()
+		h.Secrets[string(s.plan.secrets[i].ref)] = value.Version()
 	}
 }
 
@@ -240,11 +243,12 @@ func (s *Session) Call(ctx context.Context, fn string, request []byte) []byte {
 	if s.seq <= len(s.recorded) {
 		return s.again(ctx, &s.recorded[s.seq-1], op, call, document, fault)
 	}
+	isJSON := fault == nil // since it was read and written again
 	g, fault := s.authorise(op, call, fault)
 	s.resolveSecrets(ctx)
 	entry := tape.Entry{Kind: tape.BeginKind, Seq: s.seq, Call: call}
 	call.Summary = s.redactor.String(call.Summary)
-	if masked := s.redactor.Bytes(document); json.Valid(masked) {
+	if masked := s.redactor.Bytes(document); isJSON && bytes.Equal(masked, document) || json.Valid(masked) {
 		call.Request = entry.NewBody(masked)
 	}
 	if fault != nil {
@@ -360,32 +364,35 @@ func (s *Session) resolveSecrets(ctx context.Context) {
 	if s.secrets != nil || len(s.plan.secrets) == 0 || s.o.Services.o.Secrets == nil {
 		return
 	}
-	s.secrets = make(map[string]secret.Secret, len(s.plan.secrets))
-	for name, ref := range s.plan.secrets {
-		value, err := s.o.Services.o.Secrets.Resolve(ctx, ref)
+	s.secrets = make([]held, len(s.plan.secrets))
+	for i, wanted := range s.plan.secrets {
+		value, err := s.o.Services.o.Secrets.Resolve(ctx, wanted.ref)
 		if err != nil {
-			s.o.Services.o.Log.Warn("secret cannot be had", "setting", name, "reference", string(ref), "error", err)
+			s.o.Services.o.Log.Warn("secret cannot be had", "setting", wanted.name, "reference", string(wanted.ref), "error", err)
 			continue
 		}
-		s.secrets[name] = value
+		s.secrets[i] = held{value, true}
 	}
 	s.redactor = s.plan.redactorFor(s.secrets)
 }
 
 // secretFor gives the secret that a capability injects.
 func (s *Session) secretFor(auth *abi.Auth) (secret.Secret, *abi.Fault) {
-	value, ok := s.secrets[auth.Secret]
-	ref, known := s.plan.secrets[auth.Secret]
+	var value held
+	i, known := slices.BinarySearchFunc(s.plan.secrets, auth.Secret, func(x secretSetting, name string) int { return strings.Compare(x.name, name) })
+	if known && s.secrets != nil {
+		value = s.secrets[i]
+	}
 	switch {
 	case !known:
-		return value, &abi.Fault{Kind: abi.Refused, Message: "the secret setting " + auth.Secret + " is not set", Hint: "complete the connector's settings"}
-	case !ok:
-		return value, &abi.Fault{Kind: abi.Unavailable, Message: "the secret of setting " + auth.Secret + " cannot be had", Hint: "check " + string(ref)}
+		return value.Secret, &abi.Fault{Kind: abi.Refused, Message: "the secret setting " + auth.Secret + " is not set", Hint: "complete the connector's settings"}
+	case !value.ok:
+		return value.Secret, &abi.Fault{Kind: abi.Unavailable, Message: "the secret of setting " + auth.Secret + " cannot be had", Hint: "check " + string(s.plan.secrets[i].ref)}
 	case len(value.Reveal()) < secret.MinLength:
-		return value, &abi.Fault{Kind: abi.Invalid, Message: "the secret of setting " + auth.Secret + " is too short",
+		return value.Secret, &abi.Fault{Kind: abi.Invalid, Message: "the secret of setting " + auth.Secret + " is too short",
 			Hint: fmt.Sprintf("it needs %d characters, so that echoes of it can be masked", secret.MinLength)}
 	}
-	return value, nil
+	return value.Secret, nil
 }
 
 // setting gives a setting as text.
