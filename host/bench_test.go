@@ -18,6 +18,7 @@ import (
 
 	"github.com/riposte-soar/riposte/host"
 	"github.com/riposte-soar/riposte/host/capability"
+	"github.com/riposte-soar/riposte/host/hostcall"
 	"github.com/riposte-soar/riposte/host/tape"
 	"github.com/riposte-soar/riposte/pdk/abi"
 )
@@ -152,6 +153,26 @@ func BenchmarkCalls16InFlight(b *testing.B) {
 		}
 	})
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
+}
+
+// BenchmarkPost is a shipped plugin with one request, which is authorised, recorded and answered by a peer: everything but the network.
+func BenchmarkPost(b *testing.B) {
+	h := newHost(b, host.Options{})
+	answer := &hostcall.Answer{Took: time.Millisecond, Reply: json.RawMessage(`{"value":{"status":200,"headers":{"content-type":"application/json"},"body":{"text":"{\"ok\":true}"}}}`)}
+	in := host.Invocation{ID: "inv", Key: "key", Bundle: install(b, h, built["webhook"]), Action: "post", Connector: "bench", Incident: "INC-000001", Run: "RUN-000001-1", Step: "post",
+		Parameters: json.RawMessage(`{"body":{"alarm":"a-1","address":"192.0.2.1","text":"a connection to a server that is known"},"path":"in"}`), Checked: true,
+		Settings: json.RawMessage(`{"url":"http://192.0.2.9/hook"}`), Grant: capability.Grant{"target": {}}, Now: time.Unix(1_700_000_000, 0),
+		Peer: func(context.Context, int, *tape.Call, []byte) *hostcall.Answer { return answer }}
+	b.ReportAllocs()
+	b.ResetTimer()
+	began := processorTime(b)
+	for b.Loop() {
+		in.Tape = &tape.Memory{}
+		if out, err := h.Run(b.Context(), in); err != nil || out.Fault != nil {
+			b.Fatal(out.Fault, err)
+		}
+	}
+	b.ReportMetric(float64((processorTime(b)-began).Microseconds())/float64(b.N), "cpu-µs/op")
 }
 
 // BenchmarkWebhook is a shipped plugin with one request, which is answered from a tape: what remains is the sandbox, the kit and the dispatcher.

@@ -9,6 +9,11 @@ import (
 // FuzzText: a text is what encoding/json makes of it, and what stands behind its backslashes can be read again.
 func FuzzText(f *testing.F) {
 	f.Add([]byte("plain"))
+	for i := range 20 { // in each place of eight that are read at a time
+		for _, c := range []string{"\"", "\\", "\x1f", "\x80", "ö"} {
+			f.Add([]byte("01234567890123456789"[:i] + c + "01234567890123456789"[i:]))
+		}
+	}
 	f.Add([]byte("a <b> & \"c\" \\ \b\f\n\r\t \x00 \x1f \x7f \u2028\u2029 \xff \xe2\x80 ö € 😀 \ufffd"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var b bytes.Buffer

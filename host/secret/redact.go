@@ -24,7 +24,7 @@ type Redactor struct {
 }
 
 type pattern struct {
-	bytes  []byte
+	text   string
 	base64 bool  // one more character at each end may hold bits of the secret
 	next   uint8 // the next pattern, as in Redactor.first
 }
@@ -38,7 +38,7 @@ func NewRedactor(secrets ...Secret) *Redactor {
 	add := func(p string, inBase64 bool) {
 		if len(p) >= MinLength && !seen[p] && len(r.patterns) < 255 {
 			seen[p] = true
-			r.patterns = append(r.patterns, pattern{bytes: []byte(p), base64: inBase64})
+			r.patterns = append(r.patterns, pattern{text: p, base64: inBase64})
 		}
 	}
 	for _, s := range secrets {
@@ -50,7 +50,7 @@ func NewRedactor(secrets ...Secret) *Redactor {
 			addEncodings(form, add)
 		}
 	}
-	slices.SortStableFunc(r.patterns, func(a, b pattern) int { return len(b.bytes) - len(a.bytes) })
+	slices.SortStableFunc(r.patterns, func(a, b pattern) int { return len(b.text) - len(a.text) })
 	r.index()
 	return r
 }
@@ -117,13 +117,13 @@ func (r *Redactor) index() {
 	if len(r.patterns) == 0 {
 		return
 	}
-	r.window = min(len(r.patterns[len(r.patterns)-1].bytes), 64)
+	r.window = min(len(r.patterns[len(r.patterns)-1].text), 64)
 	for i := range r.shift {
 		r.shift[i] = uint8(r.window - 1)
 	}
 	for n, p := range slices.Backward(r.patterns) {
 		for i := range r.window - 1 {
-			h := block(p.bytes[i], p.bytes[i+1])
+			h := block(p.text[i], p.text[i+1])
 			r.shift[h] = min(r.shift[h], uint8(r.window-2-i))
 			if i == r.window-2 {
 				r.patterns[n].next, r.first[h] = r.first[h], uint8(n+1)
@@ -136,7 +136,7 @@ func (r *Redactor) index() {
 func (r *Redactor) Empty() bool { return r == nil || len(r.patterns) == 0 }
 
 // find gives the next occurrence at or behind from.
-func (r *Redactor) find(data []byte, from int) (start, end int, ok bool) {
+func find[T string | []byte](r *Redactor, data T, from int) (start, end int, ok bool) {
 	for at := from + r.window - 2; at+1 < len(data); {
 		h := block(data[at], data[at+1])
 		if skip := r.shift[h]; skip > 0 {
@@ -146,8 +146,7 @@ func (r *Redactor) find(data []byte, from int) (start, end int, ok bool) {
 		start = at - r.window + 2
 		for n := r.first[h]; n > 0; n = r.patterns[n-1].next {
 			p := &r.patterns[n-1]
-			if bytes.HasPrefix(data[start:], p.bytes) {
-				end = start + len(p.bytes)
+			if end = start + len(p.text); end <= len(data) && string(data[start:end]) == p.text {
 				if p.base64 {
 					start, end = widen(data, from, start, end)
 				}
@@ -160,7 +159,7 @@ func (r *Redactor) find(data []byte, from int) (start, end int, ok bool) {
 }
 
 // widen takes in the neighbours that hold some bits of the secret's first and last byte.
-func widen(data []byte, from, start, end int) (int, int) {
+func widen[T string | []byte](data T, from, start, end int) (int, int) {
 	coded := func(c byte) bool {
 		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '+' || c == '/' || c == '-' || c == '_'
 	}
@@ -178,7 +177,7 @@ func (r *Redactor) Bytes(data []byte) []byte {
 	if r.Empty() {
 		return data
 	}
-	start, end, ok := r.find(data, 0)
+	start, end, ok := find(r, data, 0)
 	if !ok {
 		return data
 	}
@@ -186,7 +185,7 @@ func (r *Redactor) Bytes(data []byte) []byte {
 	for ok {
 		out = append(append(out, data[from:start]...), mask...)
 		from = end
-		start, end, ok = r.find(data, from)
+		start, end, ok = find(r, data, from)
 	}
 	return append(out, data[from:]...)
 }
@@ -196,7 +195,7 @@ func (r *Redactor) String(s string) string {
 	if r.Empty() {
 		return s
 	}
-	if _, _, ok := r.find([]byte(s), 0); !ok {
+	if _, _, ok := find(r, s, 0); !ok {
 		return s
 	}
 	return string(r.Bytes([]byte(s)))
