@@ -120,6 +120,7 @@ type Program struct {
 	refs      []string
 	necessary []Condition
 	env       *Env
+	direct    direct // nil if it has none
 }
 
 // Compile checks an expression and makes a Program of it. The error is an *Error.
@@ -146,6 +147,7 @@ func (e *Env) Compile(src string) (*Program, error) {
 		typ:       fromCEL(ast.OutputType(), e.objects),
 		refs:      references(checked),
 		necessary: necessary(checked.Expr()),
+		direct:    e.directly(checked.Expr()),
 	}, nil
 }
 
@@ -175,6 +177,11 @@ func (p *Program) String() string { return p.src }
 // Eval evaluates the expression over variables in JSON form: map[string]any, []any, string, int64, float64, bool, nil; or as a func() any that gives
 // one when it is named. The result has the same form; it may share parts with vars, so neither may be changed. The error is an *Error, or that of ctx.
 func (p *Program) Eval(ctx context.Context, vars map[string]any) (any, error) {
+	if p.direct != nil {
+		if v, ok := p.direct(vars); ok {
+			return v, nil
+		}
+	}
 	out, _, err := p.prog.ContextEval(ctx, &activation{p.env, vars})
 	if err != nil {
 		return nil, p.evalError(ctx, err)
