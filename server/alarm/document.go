@@ -112,12 +112,7 @@ func (a *Alarm) Fingerprint(by []string) string {
 }
 
 // MarshalJSON writes the document with its keys in order, so that equal alarms are equal bytes.
-func (a *Alarm) MarshalJSON() ([]byte, error) {
-	return AppendDoc(nil, a.Doc()), nil
-}
-
-// AppendDoc appends what Doc gave as JSON.
-func AppendDoc(to []byte, doc map[string]any) []byte { return appendValue(to, doc) }
+func (a *Alarm) MarshalJSON() ([]byte, error) { return a.AppendJSON(nil), nil }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
 func (a *Alarm) UnmarshalJSON(data []byte) error {

@@ -132,7 +132,7 @@ func (rec *AlarmRecord) encode() []byte {
 		b = []byte(nothing + "}")
 	}
 	text := append(make([]byte, 0, 2*len(rec.Alarm.Raw)+1024), `{"alarm":`...)
-	return append(alarm.AppendDoc(text, rec.document()), b[len(nothing):]...)
+	return append(rec.Alarm.AppendJSON(text), b[len(nothing):]...)
 }
 
 // open opens or joins an incident for each match, in one commit with the alarm and ops. It holds a token of e.runs, which the first run that
