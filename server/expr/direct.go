@@ -43,7 +43,8 @@ func (e *Env) plain(x ast.Expr) direct {
 		return func(map[string]any) (any, bool) { return v, true }
 	case ast.IdentKind:
 		name := x.AsIdent()
-		if _, declared := e.vars[name]; !declared {
+		_, declared := e.vars[name]
+		if _, fixed := e.opts.Fixed[name]; fixed || !declared {
 			return nil
 		}
 		return func(vars map[string]any) (any, bool) {

@@ -33,6 +33,8 @@ const (
 // Options of an environment.
 type Options struct {
 	Absent Absence
+	// Fixed are variables that have the same values in every evaluation.
+	Fixed map[string]any
 }
 
 // Env declares variables; expressions are compiled in it. It may be used by several goroutines.
@@ -254,7 +256,10 @@ func (a *activation) ResolveName(name string) (any, bool) {
 	if !declared {
 		return nil, false
 	}
-	v, ok := a.vars[name]
+	v, ok := a.env.opts.Fixed[name]
+	if !ok {
+		v, ok = a.vars[name]
+	}
 	if !ok && a.env.opts.Absent == AbsentError {
 		return nil, false
 	}

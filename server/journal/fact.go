@@ -45,8 +45,11 @@ func Decode[T any](f *Fact) (T, error) {
 // maxTogether is how many bytes of facts are stored under one key, unless a single one is longer.
 const maxTogether = 4 << 10
 
-// usualSize is enough, in bytes, for most values.
-const usualSize = 1 << 10
+// How many bytes are enough for most: for facts that are stored together, and for another value.
+const (
+	usualFacts = 1536
+	usualSize  = 512
+)
 
 // FactKey is the key of facts that were stored together, of which seq is the last: those of one incident are neighbours, in order.
 func FactKey(incident string, seq uint64) []byte {
@@ -60,7 +63,7 @@ type Writer interface{ WriteJSON(w *compact.Writer) }
 // FactOps gives the ops that store facts of one incident, which follow each other, as JSON arrays.
 func FactOps(facts []Fact) ([]Op, error) {
 	var ops []Op
-	list := compact.Writer{B: make([]byte, 0, usualSize)}
+	list := compact.Writer{B: make([]byte, 0, usualFacts)}
 	for i := range facts {
 		f := &facts[i]
 		list.B = append(list.B, "[,"[min(len(list.B), 1)])

@@ -86,15 +86,16 @@ func Load(files []File, opts Options) (*Set, document.Problems) {
 	for _, name := range alarm.Fields() {
 		vars[name], _ = alarm.Field(name)
 	}
-	env, err := expr.NewEnv(vars, expr.Options{Absent: expr.AbsentZero})
+	lists := make(map[string]any, len(opts.Lists))
+	for name, values := range opts.Lists {
+		lists[name] = expr.NewContentList(values)
+	}
+	env, err := expr.NewEnv(vars, expr.Options{Absent: expr.AbsentZero, Fixed: map[string]any{"lists": lists}})
 	if err != nil {
 		return nil, document.Problems{{File: "alarm.schema.json", Message: err.Error()}}
 	}
 	l := &loader{opts: opts, alarm: alarm, env: env, rules: map[string]*Rule{}, names: map[*Rule]*document.Node{},
-		set: &Set{templates: map[string]*Template{}, lists: map[string]any{}}}
-	for name, values := range opts.Lists {
-		l.set.lists[name] = expr.NewContentList(values)
-	}
+		set: &Set{templates: map[string]*Template{}}}
 	for _, f := range files {
 		l.file(f)
 	}

@@ -106,7 +106,6 @@ type Set struct {
 	rules     []*Rule // in the order in which they are tried
 	templates map[string]*Template
 	index     index
-	lists     map[string]any
 }
 
 // Rules lists the rules in the order in which they are tried.
@@ -130,14 +129,12 @@ func (s *Set) Match(ctx context.Context, doc map[string]any) ([]Match, []Warning
 }
 
 func (s *Set) match(ctx context.Context, doc map[string]any, candidates []int) (matches []Match, warnings []Warning) {
-	vars := maps.Clone(doc)
-	vars["lists"] = s.lists
 	for _, i := range candidates {
 		r := s.rules[i]
 		if r.Disabled {
 			continue
 		}
-		ok, err := r.when.Bool(ctx, vars)
+		ok, err := r.when.Bool(ctx, doc)
 		if err != nil {
 			warnings = append(warnings, Warning{r.ID, err})
 			continue
@@ -145,7 +142,7 @@ func (s *Set) match(ctx context.Context, doc map[string]any, candidates []int) (
 		if !ok {
 			continue
 		}
-		m, err := s.filled(ctx, r, doc, vars)
+		m, err := s.filled(ctx, r, doc)
 		if err != nil {
 			warnings = append(warnings, Warning{r.ID, err})
 		}
@@ -158,7 +155,7 @@ func (s *Set) match(ctx context.Context, doc map[string]any, candidates []int) (
 }
 
 // filled makes the match of a rule. What goes wrong with its words is told, but loses no incident.
-func (s *Set) filled(ctx context.Context, r *Rule, doc, vars map[string]any) (Match, error) {
+func (s *Set) filled(ctx context.Context, r *Rule, doc map[string]any) (Match, error) {
 	t := r.Template
 	m := Match{Rule: r.ID, Template: t, Severity: t.Severity, Window: r.Window, Key: key(doc, r.By)}
 	if t.Severity == FromAlarm {
@@ -172,12 +169,12 @@ func (s *Set) filled(ctx context.Context, r *Rule, doc, vars map[string]any) (Ma
 			m.Artifacts = append(m.Artifacts, Artifact{Name: a.Name, Kind: a.Kind, Value: v})
 		}
 	}
-	title, err := t.title.Eval(ctx, vars)
+	title, err := t.title.Eval(ctx, doc)
 	m.Title = expr.Text(title)
 	if err != nil {
 		m.Title = t.ID
 	}
-	summary, err2 := t.summary.Eval(ctx, vars)
+	summary, err2 := t.summary.Eval(ctx, doc)
 	m.Summary = expr.Text(summary)
 	return m, cmp.Or(err, err2)
 }
