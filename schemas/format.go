@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -19,7 +20,7 @@ type format struct {
 }
 
 // known gives the formats by name; a name that is not here is not checked, as JSON Schema has it.
-func known() map[string]format {
+var known = sync.OnceValue(func() map[string]format {
 	addr := func(accept func(netip.Addr) bool) func(string) bool {
 		return func(s string) bool { a, err := netip.ParseAddr(s); return err == nil && a.Zone() == "" && accept(a) }
 	}
@@ -42,7 +43,7 @@ func known() map[string]format {
 		"sha1":      {"a SHA-1 hash in hex", hash(40)},
 		"sha256":    {"a SHA-256 hash in hex", hash(64)},
 	}
-}
+})
 
 // CheckFormat says whether text has a format: ip, ipv4, ipv6, cidr, mac, duration, date-time, uri, email, hostname, domain, md5, sha1 or sha256.
 // Formats that are not known are not checked.

@@ -153,6 +153,9 @@ func (s *Schema) Validate(doc any) error {
 	if err := checkForm(doc, 0); err != nil {
 		return err
 	}
+	if surely(s.compiled, doc) {
+		return nil
+	}
 	err := s.compiled.Validate(doc)
 	var invalid *jsonschema.ValidationError
 	if !errors.As(err, &invalid) {
