@@ -61,7 +61,7 @@ func (s *shape) append(b []byte, v reflect.Value) ([]byte, bool) {
 	case object:
 		return s.appendFields(b, v)
 	case raw:
-		if document := v.Bytes(); isCanonical(document) {
+		if document, ok := canonical(v.Bytes()); ok {
 			return append(b, document...), true
 		}
 	}
@@ -101,18 +101,22 @@ func (s *shape) isEmpty(v reflect.Value) bool {
 	return v.IsZero()
 }
 
-// isCanonical says whether encoding/json would write a document as it is.
-func isCanonical(document []byte) bool {
+// canonical gives a document without the white space around it, and whether encoding/json would write it so.
+func canonical(document []byte) ([]byte, bool) {
 	r := reader{doc: document}
-	if !r.whole(r.skip(0)) || r.spaced {
-		return false
+	from := r.space(0)
+	r.spaced = false
+	end := r.skip(from)
+	if end < 0 || r.spaced || !r.whole(end) {
+		return nil, false
 	}
+	document = document[from:end]
 	for _, c := range document {
 		if c >= utf8.RuneSelf || c == '<' || c == '>' || c == '&' {
-			return false
+			return nil, false
 		}
 	}
-	return true
+	return document, true
 }
 
 // odd marks, in its lowest bit that is set, the first of eight characters that encoding/json does not write as it is, or that is not ASCII.
@@ -143,24 +147,24 @@ func appendRuns(to, s []byte) (read, written int) {
 	if len(s) >= 8 {
 		last = binary.LittleEndian.Uint64(s[len(s)-8:])
 	}
-	for written+10 <= len(to) {
-		eight := last >> uint(64-8*(len(s)-read)) // with zeros behind the end, which are odd
-		if len(s)-read >= 8 {
-			eight = binary.LittleEndian.Uint64(s[read:])
+	read, written = len(s), len(to)
+	for len(to) >= 10 {
+		eight := last >> uint(64-8*len(s)) // with zeros behind the end, which are odd
+		if len(s) >= 8 {
+			eight = binary.LittleEndian.Uint64(s)
 		}
-		binary.LittleEndian.PutUint64(to[written:], eight)
+		binary.LittleEndian.PutUint64(to, eight)
 		n := bits.TrailingZeros64(odd(eight)) / 8 // 8 if none is odd
-		read, written = read+n, written+n
-		if n == 8 {
+		if s, to = s[n:], to[n:]; n == 8 {
 			continue
 		}
-		if read == len(s) || s[read] != '"' && s[read] != '\\' {
+		if len(s) == 0 || s[0] != '"' && s[0] != '\\' {
 			break
 		}
-		to[written], to[written+1] = '\\', s[read]
-		read, written = read+1, written+2
+		to[0], to[1] = '\\', s[0]
+		s, to = s[1:], to[2:]
 	}
-	return read, written
+	return read - len(s), written - len(to)
 }
 
 // appendOdd writes an odd character, and gives its size.

@@ -36,17 +36,20 @@ func (r *reader) space(at int) int {
 }
 
 func (r *reader) spaces(at int) int {
-	doc, from := r.doc, at
-	for ; at < len(doc); at++ {
-		if at+8 <= len(doc) {
-			at += bits.TrailingZeros64(binary.LittleEndian.Uint64(doc[at:])^' '*ones|1<<63) / 8 // of what is indented, most
-		}
-		if c := doc[at]; c != ' ' && c != '\n' && c != '\r' && c != '\t' {
-			break
-		}
+	const blank = uint64(1<<' ' | 1<<'\n' | 1<<'\r' | 1<<'\t')
+	rest := r.doc[min(at, len(r.doc)):]
+	if len(rest) > 0 && rest[0] == '\n' {
+		rest = rest[1:]
 	}
-	r.spaced = r.spaced || at > from
-	return at
+	for n := 8; n == 8 && len(rest) >= 8; rest = rest[n:] { // of what is indented, most
+		n = bits.TrailingZeros64(binary.LittleEndian.Uint64(rest)^' '*ones) / 8
+	}
+	for len(rest) > 0 && rest[0] <= ' ' && blank>>rest[0]&1 != 0 {
+		rest = rest[1:]
+	}
+	end := len(r.doc) - len(rest)
+	r.spaced = r.spaced || end > at
+	return end
 }
 
 // member passes over what comes before the value of a member: lead, which is the brace before the first one and the comma before others, its name
@@ -54,14 +57,14 @@ func (r *reader) spaces(at int) int {
 func (r *reader) member(at int, lead byte) (name []byte, value int, more bool) {
 	doc := r.doc
 	if at < 0 || at+1 >= len(doc) || r.depth == deepest {
-		return r.unusual(at, lead)
+		return r.spacedMember(at, lead)
 	}
 	if doc[at] == '}' && lead == ',' {
 		r.depth--
 		return nil, at + 1, false
 	}
 	if doc[at] != lead || doc[at+1] != '"' {
-		return r.unusual(at, lead)
+		return r.spacedMember(at, lead)
 	}
 	rest := doc[at+2:]
 	for len(rest) >= 8 {
@@ -72,7 +75,7 @@ func (r *reader) member(at int, lead byte) (name []byte, value int, more bool) {
 		rest = rest[8:]
 	}
 	if len(rest) < 3 || rest[0] != '"' || rest[1] != ':' || rest[2] <= ' ' {
-		return r.unusual(at, lead)
+		return r.spacedMember(at, lead)
 	}
 	if lead == '{' {
 		r.depth++
@@ -81,8 +84,8 @@ func (r *reader) member(at int, lead byte) (name []byte, value int, more bool) {
 	return doc[at+2 : end], end + 2, true
 }
 
-// unusual is member for what is written in an unusual way.
-func (r *reader) unusual(at int, lead byte) (name []byte, value int, more bool) {
+// spacedMember is member for one that has white space around it, or a name that does not stand for itself.
+func (r *reader) spacedMember(at int, lead byte) (name []byte, value int, more bool) {
 	if lead == '{' {
 		at, more = r.open(at, '{', '}')
 	} else {
@@ -91,17 +94,16 @@ func (r *reader) unusual(at int, lead byte) (name []byte, value int, more bool) 
 	if !more {
 		return nil, at, false
 	}
-	end := r.skipString(at)
-	if end < 0 {
+	end := closing(r.doc, at+1)
+	if end >= 0 && r.doc[at] == '"' {
+		name, at = r.doc[at+1:end], end+1
+	} else if at = r.skipString(at); at < 0 {
 		return nil, -1, false
 	}
-	if closing(r.doc, at+1) == end-1 {
-		name = r.doc[at+1 : end-1]
-	}
-	if end = r.space(end); end >= len(r.doc) || r.doc[end] != ':' {
+	if at = r.space(at); at >= len(r.doc) || r.doc[at] != ':' {
 		return nil, -1, false
 	}
-	return name, r.space(end + 1), true
+	return name, r.space(at + 1), true
 }
 
 // open passes over the beginning of a container, up to its first element. If there is no more to come it gives the index behind the container.
@@ -243,8 +245,7 @@ const (
 // stops marks, in its lowest bit that is set, the first of eight characters that cannot stand for itself in a string: a quote, a backslash or a
 // control character. It is zero if there is none.
 func stops(eight uint64) uint64 {
-	quote, backslash := eight^'"'*ones, eight^'\\'*ones
-	return ((quote-ones)&^quote | (backslash-ones)&^backslash | (eight-' '*ones)&^eight) & tops
+	return ((eight ^ '"'*ones - ones) | (eight ^ '\\'*ones - ones) | (eight - ' '*ones)) &^ eight & tops
 }
 
 // unplain marks, in the same way, the first that is one of those or not ASCII.
@@ -280,7 +281,7 @@ func verbatim(s []byte) (n int, all uint64) {
 
 // closing gives the index of the quote that ends a string, or -1 if there is anything but plain ASCII before.
 func closing(doc []byte, at int) int {
-	rest := doc[at:]
+	rest := doc[min(at, len(doc)):]
 	for len(rest) >= 8 {
 		if n := bits.TrailingZeros64(unplain(binary.LittleEndian.Uint64(rest))) / 8; n < 8 {
 			if rest[n] == '"' {
@@ -354,7 +355,7 @@ func (r *reader) unescape(at, begun int) (s []byte, end int) {
 	doc := r.doc
 	s = append(make([]byte, 0, 2*begun+64), doc[at:at+begun]...)
 	for at += begun; ; {
-		s = slices.Grow(s, 64)
+		s = slices.Grow(s, 3*len(s)+64)
 		room := s[len(s):cap(s)]
 		read, written := unescapeRuns(room, doc[at:])
 		s = s[:len(s)+written]
@@ -381,27 +382,27 @@ func (r *reader) unescape(at, begun int) (s []byte, end int) {
 // unescapeRuns does most of the work: it goes on as long as there is room for eight characters, and no escape but the frequent ones. It calls nothing,
 // since around calls everything is kept in memory.
 func unescapeRuns(to, s []byte) (read, written int) {
-	for read+8 <= len(s) && written+8 <= len(to) {
-		eight := binary.LittleEndian.Uint64(s[read:])
-		binary.LittleEndian.PutUint64(to[written:], eight)
+	read, written = len(s), len(to)
+	for len(s) >= 8 && len(to) >= 8 {
+		eight := binary.LittleEndian.Uint64(s)
+		binary.LittleEndian.PutUint64(to, eight)
 		n := bits.TrailingZeros64(stops(eight)) / 8 // 8 if there is nothing to stop at
-		read, written = read+n, written+n
-		if n == 8 {
+		if s, to = s[n:], to[n:]; n == 8 {
 			continue
 		}
-		if read+2 > len(s) || s[read] != '\\' {
+		if len(s) < 2 || s[0] != '\\' {
 			break
 		}
-		c := s[read+1]
+		c := s[1]
 		if c == 'n' {
 			c = '\n'
 		} else if c != '"' && c != '\\' {
 			break
 		}
-		to[written] = c
-		read, written = read+2, written+1
+		to[0] = c
+		s, to = s[2:], to[1:]
 	}
-	return read, written
+	return read - len(s), written - len(to)
 }
 
 // escape reads an escape; its size is 0 if it is none.

@@ -48,10 +48,10 @@ const (
 )
 
 // known holds the shapes that were worked out, most of them when the image was made: lists of them, by the addresses of their types.
-var known [64]atomic.Pointer[shape]
+var known [256]atomic.Pointer[shape]
 
 func shapeOf(t reflect.Type) *shape {
-	bucket := &known[reflect.ValueOf(t).Pointer()/64%64]
+	bucket := &known[reflect.ValueOf(t).Pointer()/64%256]
 	first := bucket.Load()
 	for s := first; s != nil; s = s.next {
 		if s.of == t {
