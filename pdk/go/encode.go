@@ -143,9 +143,11 @@ func appendText(b []byte, text string) []byte {
 // appendRuns writes on as long as there is room, and nothing odd but quotes and backslashes. Its loop calls nothing, since around calls everything is
 // kept in memory.
 func appendRuns(to, s []byte) (read, written int) {
-	last := few(s) << uint(64-8*len(s))
+	var last uint64
 	if len(s) >= 8 {
 		last = binary.LittleEndian.Uint64(s[len(s)-8:])
+	} else {
+		last = few(s) << (64 - 8*len(s))
 	}
 	read, written = len(s), len(to)
 	for len(to) >= 10 {

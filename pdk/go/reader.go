@@ -35,13 +35,14 @@ func (r *reader) space(at int) int {
 	return r.spaces(at)
 }
 
+// spaces passes over white space: first, at once, over what a line is indented by.
 func (r *reader) spaces(at int) int {
 	const blank = uint64(1<<' ' | 1<<'\n' | 1<<'\r' | 1<<'\t')
 	rest := r.doc[min(at, len(r.doc)):]
 	if len(rest) > 0 && rest[0] == '\n' {
 		rest = rest[1:]
 	}
-	for n := 8; n == 8 && len(rest) >= 8; rest = rest[n:] { // of what is indented, most
+	for n := 8; n == 8 && len(rest) >= 8; rest = rest[n:] {
 		n = bits.TrailingZeros64(binary.LittleEndian.Uint64(rest)^' '*ones) / 8
 	}
 	for len(rest) > 0 && rest[0] <= ' ' && blank>>rest[0]&1 != 0 {
@@ -355,7 +356,9 @@ func (r *reader) unescape(at, begun int) (s []byte, end int) {
 	doc := r.doc
 	s = append(make([]byte, 0, 2*begun+64), doc[at:at+begun]...)
 	for at += begun; ; {
-		s = slices.Grow(s, 3*len(s)+64)
+		if cap(s)-len(s) < 64 {
+			s = slices.Grow(s, min(3*len(s), len(doc)-at)+64)
+		}
 		room := s[len(s):cap(s)]
 		read, written := unescapeRuns(room, doc[at:])
 		s = s[:len(s)+written]
