@@ -301,10 +301,10 @@ func (h *Host) Run(ctx context.Context, in Invocation) (Outcome, error) {
 	}
 	began := time.Now()
 	run, leave, err := h.place(ctx, &in)
-	if fault := (*abi.Fault)(nil); errors.As(err, &fault) {
-		return Outcome{Fault: fault}, nil
-	}
 	if err != nil {
+		if fault := (*abi.Fault)(nil); errors.As(err, &fault) {
+			return Outcome{Fault: fault}, nil
+		}
 		return Outcome{}, err
 	}
 	defer leave()

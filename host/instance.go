@@ -163,7 +163,13 @@ func (i *instance) config() wazero.ModuleConfig {
 type chance struct{ instance *instance }
 
 // Read implements io.Reader.
-func (c chance) Read(p []byte) (int, error) { return c.instance.guest.random.Read(p) }
+func (c chance) Read(p []byte) (int, error) {
+	g := c.instance.guest
+	if g.random == nil {
+		g.random = newRandom(g.seed)
+	}
+	return g.random.Read(p)
+}
 
 func (i *instance) close() {
 	_ = i.module.Close(context.Background()) // there is nothing to it that can fail

@@ -99,13 +99,15 @@ func isHostname(s string) bool {
 
 // ParseDuration reads a duration as all documents write them: Go's form ("1h30m", "250ms") and, beyond it, days ("7d"). It must not be negative.
 func ParseDuration(s string) (time.Duration, error) {
-	bad := fmt.Errorf("%q is not a duration such as 90s, 15m, 24h or 7d", s)
+	bad := func() (time.Duration, error) {
+		return 0, fmt.Errorf("%q is not a duration such as 90s, 15m, 24h or 7d", s)
+	}
 	rest := s
 	var days time.Duration
 	if n, after, ok := strings.Cut(s, "d"); ok {
 		count, err := strconv.ParseUint(n, 10, 16)
 		if err != nil || count > 36500 {
-			return 0, bad
+			return bad()
 		}
 		days, rest = time.Duration(count)*24*time.Hour, after
 		if rest == "" {
@@ -114,7 +116,7 @@ func ParseDuration(s string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(rest)
 	if err != nil || d < 0 || days+d < days {
-		return 0, bad
+		return bad()
 	}
 	return days + d, nil
 }

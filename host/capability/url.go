@@ -62,11 +62,13 @@ func ParseTarget(raw string) (Target, *Refusal) {
 }
 
 func parsePort(port, scheme, authority string) (uint16, *Refusal) {
-	if port == "" {
-		if strings.HasSuffix(authority, ":") {
-			return 0, refuse(Port, "", "the port is empty")
-		}
-		return map[string]uint16{"http": 80, "https": 443}[scheme], nil
+	switch {
+	case port == "" && strings.HasSuffix(authority, ":"):
+		return 0, refuse(Port, "", "the port is empty")
+	case port == "" && scheme == "http":
+		return 80, nil
+	case port == "" && scheme == "https":
+		return 443, nil
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 {
