@@ -359,42 +359,6 @@ func (s *Session) redact(answer []byte) []byte {
 	return masked
 }
 
-// resolveSecrets gets the connector's secrets once for the session. One that cannot be had is missed when it is injected.
-func (s *Session) resolveSecrets(ctx context.Context) {
-	if s.secrets != nil || len(s.plan.secrets) == 0 || s.o.Services.o.Secrets == nil {
-		return
-	}
-	s.secrets = make([]held, len(s.plan.secrets))
-	for i, wanted := range s.plan.secrets {
-		value, err := s.o.Services.o.Secrets.Resolve(ctx, wanted.ref)
-		if err != nil {
-			s.o.Services.o.Log.Warn("secret cannot be had", "setting", wanted.name, "reference", string(wanted.ref), "error", err)
-			continue
-		}
-		s.secrets[i] = held{value, true}
-	}
-	s.redactor = s.plan.redactorFor(s.secrets)
-}
-
-// secretFor gives the secret that a capability injects.
-func (s *Session) secretFor(auth *abi.Auth) (secret.Secret, *abi.Fault) {
-	var value held
-	i, known := slices.BinarySearchFunc(s.plan.secrets, auth.Secret, func(x secretSetting, name string) int { return strings.Compare(x.name, name) })
-	if known && s.secrets != nil {
-		value = s.secrets[i]
-	}
-	switch {
-	case !known:
-		return value.Secret, &abi.Fault{Kind: abi.Refused, Message: "the secret setting " + auth.Secret + " is not set", Hint: "complete the connector's settings"}
-	case !value.ok:
-		return value.Secret, &abi.Fault{Kind: abi.Unavailable, Message: "the secret of setting " + auth.Secret + " cannot be had", Hint: "check " + string(s.plan.secrets[i].ref)}
-	case len(value.Reveal()) < secret.MinLength:
-		return value.Secret, &abi.Fault{Kind: abi.Invalid, Message: "the secret of setting " + auth.Secret + " is too short",
-			Hint: fmt.Sprintf("it needs %d characters, so that echoes of it can be masked", secret.MinLength)}
-	}
-	return value.Secret, nil
-}
-
 // setting gives a setting as text.
 func (s *Session) setting(name string) (string, *abi.Fault) {
 	v, ok := s.plan.settings.Lookup(name)
