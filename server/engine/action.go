@@ -121,6 +121,9 @@ func (p *planner) prepare(x *execution, st *runbook.Step, path string, vars map[
 		}
 		params[name] = text
 	}
+	if fault := u.Check(params); fault != nil {
+		return nil, fault
+	}
 	raw, err := json.Marshal(params)
 	if err != nil {
 		return nil, &abi.Fault{Kind: abi.Internal, Message: err.Error()}

@@ -306,8 +306,8 @@ func follow(n *node, pointer string) *node {
 	return n
 }
 
-// Params evaluates the parameters of the action and checks them against its schema. A parameter that is null counts as not given. What does
-// not fit is a Fault of kind abi.Invalid whose Where names the parameter.
+// Params evaluates the parameters of the action. A parameter that is null counts as not given. One that cannot be evaluated is a Fault of kind
+// abi.Invalid whose Where names it.
 func (u *Uses) Params(ctx context.Context, vars map[string]any) (map[string]any, *abi.Fault) {
 	out := make(map[string]any, len(u.With))
 	for name, t := range u.With {
@@ -322,17 +322,23 @@ func (u *Uses) Params(ctx context.Context, vars map[string]any) (map[string]any,
 			out[name] = v
 		}
 	}
+	return out, nil
+}
+
+// Check holds parameters, as the action is to get them, against its schema. What does not fit is a Fault of kind abi.Invalid whose Where names the
+// parameter.
+func (u *Uses) Check(params map[string]any) *abi.Fault {
 	if u.params == nil {
-		return out, nil
+		return nil
 	}
-	err := u.params.Validate(out)
+	err := u.params.Validate(params)
 	var findings schemas.Findings
 	if errors.As(err, &findings) {
 		f := findings[0]
-		return nil, &abi.Fault{Kind: abi.Invalid, Message: f.Message, Hint: f.Hint, Where: "with" + strings.ReplaceAll(f.Path, "/", ".")}
+		return &abi.Fault{Kind: abi.Invalid, Message: f.Message, Hint: f.Hint, Where: "with" + strings.ReplaceAll(f.Path, "/", ".")}
 	}
 	if err != nil {
-		return nil, &abi.Fault{Kind: abi.Invalid, Message: err.Error(), Where: "with"}
+		return &abi.Fault{Kind: abi.Invalid, Message: err.Error(), Where: "with"}
 	}
-	return out, nil
+	return nil
 }

@@ -281,8 +281,14 @@ func TestParams(t *testing.T) {
 	if want := (map[string]any{"to": []any{"soc@corp.test"}, "subject": "hello"}); fault != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, %v", got, fault)
 	}
-	_, fault = u.Params(t.Context(), map[string]any{"inputs": map[string]any{"to": "nobody"}})
-	if fault == nil || fault.Kind != abi.Invalid || fault.Where != "with.to.0" {
+	if fault := u.Check(got); fault != nil {
+		t.Error(fault)
+	}
+	got, fault = u.Params(t.Context(), map[string]any{"inputs": map[string]any{"to": "nobody"}})
+	if fault != nil {
+		t.Error(fault)
+	}
+	if fault := u.Check(got); fault == nil || fault.Kind != abi.Invalid || fault.Where != "with.to.0" {
 		t.Errorf("a bad address gave %v", fault)
 	}
 }
