@@ -219,6 +219,7 @@ func (s *Store) commitLoop() {
 		}
 		s.room.Release(room)
 		s.outcomes.put(batch)
+		s.lookAfter(ownCommits)
 	}
 }
 

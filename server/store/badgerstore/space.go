@@ -32,24 +32,36 @@ type sight struct {
 	state Space
 }
 
-// sightTime is how long a sight is good for: no disk fills so fast that it would matter, and each alarm and each commit asks.
-const sightTime = 5 * time.Millisecond
+// How long a sight is good for: each alarm and each commit asks, and to look takes a lone alarm longer than its parsing does. Others do not fill a disk so
+// fast that it would matter; the store itself looks again behind its commits.
+const (
+	sightTime  = 100 * time.Millisecond
+	ownCommits = 5 * time.Millisecond
+)
 
-// Space returns the free bytes of the store's file system and what they mean, as they were at most 5 ms ago.
+// Space returns the free bytes of the store's file system and what they mean, as they were at most 100 ms ago.
 func (s *Store) Space() (free uint64, state Space) {
+	sight := s.lookAfter(sightTime)
+	return sight.free, sight.state
+}
+
+// lookAfter gives what was last seen of the disk, or looks if that is longer ago.
+func (s *Store) lookAfter(ago time.Duration) *sight {
 	now := time.Now()
-	if last := s.seen.Load(); last != nil && now.Sub(last.at) < sightTime {
-		return last.free, last.state
+	if last := s.seen.Load(); last != nil && now.Sub(last.at) < ago {
+		return last
 	}
-	free, err := freeSpace(s.dir)
+	seen := &sight{at: now}
+	var err error
+	seen.free, err = freeSpace(s.dir)
 	switch {
-	case err != nil || free < s.opts.ReadOnlyBelow:
-		state = ReadOnly
-	case free < s.opts.LowBelow:
-		state = Low
+	case err != nil || seen.free < s.opts.ReadOnlyBelow:
+		seen.state = ReadOnly
+	case seen.free < s.opts.LowBelow:
+		seen.state = Low
 	}
-	s.seen.Store(&sight{now, free, state})
-	return free, state
+	s.seen.Store(seen)
+	return seen
 }
 
 // writable refuses a commit for which the disk has no room.
