@@ -30,6 +30,20 @@ func (w *Writer) Filled(name, value string) {
 	}
 }
 
+// Texts appends a member that is a list, left out when it is empty.
+func (w *Writer) Texts(name string, list []string) {
+	if len(list) == 0 {
+		return
+	}
+	w.Raw(name)
+	before := "["
+	for _, text := range list {
+		w.Text(before, text)
+		before = ","
+	}
+	w.Raw("]")
+}
+
 // Number appends a member.
 func (w *Writer) Number(name string, n int64) { w.B = strconv.AppendInt(append(w.B, name...), n, 10) }
 

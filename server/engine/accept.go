@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/riposte-soar/riposte/host/compact"
 	"github.com/riposte-soar/riposte/pdk/abi"
 	"github.com/riposte-soar/riposte/server/alarm"
 	"github.com/riposte-soar/riposte/server/incident"
@@ -122,17 +122,16 @@ func (e *Engine) alarmOps(rec *AlarmRecord, index string) []journal.Op {
 	return ops
 }
 
-// encode is what json.Marshal gives, but that the alarm's JSON is taken as it is.
+// encode is what encoding/json gives without escaping HTML.
 func (rec *AlarmRecord) encode() []byte {
-	const nothing = `{"alarm":null`
-	became := *rec
-	became.Alarm = nil
-	b, err := json.Marshal(&became)
-	if err != nil { // strings always encode
-		b = []byte(nothing + "}")
-	}
-	text := append(make([]byte, 0, 2*len(rec.Alarm.Raw)+1024), `{"alarm":`...)
-	return append(rec.Alarm.AppendJSON(text), b[len(nothing):]...)
+	w := compact.Writer{B: append(make([]byte, 0, 2*len(rec.Alarm.Raw)+1024), `{"alarm":`...)}
+	w.B = rec.Alarm.AppendJSON(w.B)
+	w.Text(`,"state":`, string(rec.State))
+	w.Texts(`,"rules":`, rec.Rules)
+	w.Texts(`,"incidents":`, rec.Incidents)
+	w.Texts(`,"warnings":`, rec.Warnings)
+	w.Raw("}")
+	return w.B
 }
 
 // open opens or joins an incident for each match, in one commit with the alarm and ops. It holds a token of e.runs, which the first run that

@@ -413,7 +413,7 @@ steps: [{id: all, foreach: "${{ ['1','2','3','4','5','6','7','8'] }}", concurren
 	}
 }
 
-// What is stored of an alarm is what json.Marshal gives, in fewer steps.
+// What is stored of an alarm is what json.Marshal gives, of what needs no escape for HTML.
 func TestAlarmsAreStoredAsJSON(t *testing.T) {
 	for _, rec := range []*AlarmRecord{
 		{Alarm: alarm.NewBuilder(time.Unix(5, 0).UTC(), alarm.Intake{Source: alarm.HTTP}, `a \ "raw" one`).Fail(errors.New("no known format")), State: AlarmUnparsed},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -135,7 +136,7 @@ func (p *planner) prepare(x *execution, st *runbook.Step, path string, vars map[
 
 // invocation is the identity of an attempt.
 func invocation(run, path string, attempt int) string {
-	return fmt.Sprintf("%s:%s#%d", run, path, attempt)
+	return run + ":" + path + "#" + strconv.Itoa(attempt)
 }
 
 // targets are the values of the parameters that the action acts on.

@@ -37,7 +37,11 @@ func headKey(id string) string {
 }
 
 // incidentID makes the id of an incident from its number.
-func incidentID(n uint64) string { return fmt.Sprintf("INC-%06d", n) }
+func incidentID(n uint64) string {
+	const digits = 6 // at least
+	text := strconv.FormatUint(n, 10)
+	return "INC-" + strings.Repeat("0", max(digits-len(text), 0)) + text
+}
 
 // number is the number within an id of an incident, a run, an approval or a containment ("RUN-000012-1" gives 12); 0 if there is none.
 func number(id string) uint64 {
@@ -56,7 +60,7 @@ func number(id string) uint64 {
 func IncidentOf(id string) string { return incidentID(number(id)) }
 
 func childID(prefix, incident string, n int) string {
-	return fmt.Sprintf("%s-%s-%d", prefix, strings.TrimPrefix(incident, "INC-"), n)
+	return prefix + "-" + strings.TrimPrefix(incident, "INC-") + "-" + strconv.Itoa(n)
 }
 
 type dedupeEntry struct {

@@ -15,9 +15,7 @@ func (o Opened) WriteJSON(w *compact.Writer) {
 	w.Text(`,"severity":`, o.Severity)
 	w.Filled(`,"queue":`, o.Queue)
 	w.Filled(`,"tlp":`, o.TLP)
-	if len(o.Attack) > 0 {
-		w.Other(`,"attack":`, o.Attack)
-	}
+	w.Texts(`,"attack":`, o.Attack)
 	w.Enclose(begin)
 }
 
@@ -66,9 +64,7 @@ func (a ActionStarted) WriteJSON(w *compact.Writer) {
 	w.Text(`,"connector":`, a.Connector)
 	w.Text(`,"module":`, a.Module)
 	w.Document(`,"parameters":`, a.Parameters)
-	if len(a.Targets) > 0 {
-		w.Other(`,"targets":`, a.Targets)
-	}
+	w.Texts(`,"targets":`, a.Targets)
 	w.Count(`,"ttl":`, int64(a.TTL))
 	w.Count(`,"timeout":`, int64(a.Timeout))
 	w.Time(`,"at":`, a.At)

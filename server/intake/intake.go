@@ -8,8 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"mime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -163,11 +163,12 @@ func DecodeBody(now time.Time, in alarm.Intake, contentType string, body []byte)
 
 // isJSON goes by the type that the sender gives; when that says nothing, by the first character.
 func isJSON(contentType string, body []byte) bool {
-	media, _, _ := mime.ParseMediaType(contentType)
+	media, _, _ := strings.Cut(contentType, ";")
+	media = strings.TrimSpace(media)
 	switch {
-	case strings.HasSuffix(media, "json"):
+	case len(media) >= len("json") && strings.EqualFold(media[len(media)-len("json"):], "json"):
 		return true
-	case media == "text/plain":
+	case strings.EqualFold(media, "text/plain"):
 		return false
 	}
 	first := bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\uFEFF")), " \t\r\n")
@@ -213,16 +214,16 @@ func decodeLines(now time.Time, in alarm.Intake, body []byte) ([]*alarm.Alarm, *
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		where := fmt.Sprintf("line %d", n)
+		var fault *abi.Fault
 		switch {
 		case len(alarms) == MaxBatch:
-			f := abi.NewFault(abi.TooLarge, fmt.Sprintf("more than %d alarms in one body", MaxBatch), "send them in several requests")
-			f.Where = where
-			return nil, f
+			fault = abi.NewFault(abi.TooLarge, fmt.Sprintf("more than %d alarms in one body", MaxBatch), "send them in several requests")
 		case len(line) > alarm.MaxRaw:
-			f := abi.NewFault(abi.TooLarge, fmt.Sprintf("the line has %d bytes, at most %d are taken", len(line), alarm.MaxRaw), "")
-			f.Where = where
-			return nil, f
+			fault = abi.NewFault(abi.TooLarge, fmt.Sprintf("the line has %d bytes, at most %d are taken", len(line), alarm.MaxRaw), "")
+		}
+		if fault != nil {
+			fault.Where = "line " + strconv.Itoa(n)
+			return nil, fault
 		}
 		alarms = append(alarms, Decode(tick(now, len(alarms)), in, line))
 	}
