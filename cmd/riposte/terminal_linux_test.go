@@ -41,6 +41,14 @@ func startOnTerminal(t *testing.T, dir string, args ...string) *terminal {
 		t.Fatal(err)
 	}
 	defer slave.Close()
+	state, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state.Lflag |= unix.NOFLSH // the kernel discards what is not shown yet when it has sent the signal of Ctrl-C: with it, at times, what the program says of that
+	if err := unix.IoctlSetTermios(int(slave.Fd()), unix.TCSETS, state); err != nil {
+		t.Fatal(err)
+	}
 	name := filepath.Join(t.TempDir(), "riposte") // testscript's Main looks at the name that it is called by
 	self, err := os.Executable()
 	if err != nil {
