@@ -1,5 +1,5 @@
 // Package compact writes JSON without spaces, member by member, for what is written at every alarm: it gives what encoding/json gives when that does not
-// escape HTML, in a fourth of the time or less. A test beside each type that is written so holds it to that.
+// escape HTML, in a third of the time or less. A test beside each type that is written so holds it to that.
 package compact
 
 import (
